@@ -1,0 +1,1 @@
+"""Cohorts: every source of annotated cases yields the same Case."""

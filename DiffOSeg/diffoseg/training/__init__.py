@@ -1,0 +1,1 @@
+"""Training of stage I, stage II and local experts."""
