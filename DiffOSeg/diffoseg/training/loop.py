@@ -1,0 +1,226 @@
+"""The training loop that both stages share: optimiser, average, validation, resume.
+
+A stage brings its network, the loss of one batch, and a validation; the loop brings the rest.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import CancelledError, InputError
+from .checkpoint import read_checkpoint, write_checkpoint
+from .curve import draw_curve
+from .slices import Batch, SliceSet, draw_batch
+
+Progress = Callable[[int, int, str], None]
+BatchLoss = Callable[[nn.Module, Batch], Tensor]
+Validation = Callable[[nn.Module], dict[str, float]]
+
+CHECKPOINT = "checkpoint.safetensors"
+CURVE = "curve.png"
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long and how fast to learn.
+
+    Attributes:
+        iterations: optimiser steps.
+        batch: slices a step.
+        edge: side of the square crops, pixels.
+        learning_rate: AdamW's peak rate; a linear warm-up, then a cosine to one hundredth of it.
+        ema: decay of the weights' running average, which is what a run returns.
+        seed: names the whole run; the same seed gives the same curve.
+        every: iterations between two validations, each followed by a checkpoint.
+    """
+
+    iterations: int
+    batch: int = 32
+    edge: int = 64
+    learning_rate: float = 1e-3
+    ema: float = 0.999
+    seed: int = 0
+    every: int = 250
+
+
+_WARM_UP = 100
+_WEIGHT_DECAY = 1e-4
+_GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What one validation found; ``loss`` is the mean training loss since the one before."""
+
+    iteration: int
+    loss: float
+    validation: dict[str, float]
+
+
+class Run:
+    """One training run: everything that a checkpoint has to bring back."""
+
+    def __init__(self, network: nn.Module, settings: LoopSettings, device: torch.device):
+        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.network = network.to(device=device, memory_format=layout).train()
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.settings = settings
+        self.device = device
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY
+        )
+        self.iteration = 0
+        self.curve: list[CurvePoint] = []
+        self.losses: list[float] = []
+        self.seconds = 0.0
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint and the curve's picture into ``folder``."""
+        moments = {
+            f"{index}.{name}": value
+            for index, state in self.optimizer.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+        groups = {
+            "network": dict(self.network.state_dict()),
+            "average": dict(self.average.state_dict()),
+            "optimizer": moments,
+        }
+        facts = {
+            "settings": asdict(self.settings),
+            "iteration": self.iteration,
+            "curve": [asdict(point) for point in self.curve],
+            "losses": self.losses,
+            "seconds": self.seconds,
+        }
+        write_checkpoint(folder / CHECKPOINT, groups, facts)
+        draw_curve(folder / CURVE, self.curve)
+
+    def resume(self, folder: Path) -> None:
+        """Take up the run that ``folder`` holds; raises InputError if its settings differ."""
+        groups, facts = read_checkpoint(folder / CHECKPOINT)
+        if facts["settings"] != asdict(self.settings):
+            raise InputError(
+                "The output folder holds a training run with other settings."
+                " Use those settings to go on with it, or another folder to start anew."
+            )
+        self.network.load_state_dict(groups["network"])
+        self.average.load_state_dict(groups["average"])
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in groups["optimizer"].items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.iteration = facts["iteration"]
+        self.losses = facts["losses"]
+        self.seconds = facts["seconds"]
+        self.curve = [CurvePoint(**point) for point in facts["curve"]]
+
+
+def train(
+    network: nn.Module,
+    slices: SliceSet,
+    batch_loss: BatchLoss,
+    validate: Validation,
+    settings: LoopSettings,
+    folder: Path,
+    *,
+    device: torch.device,
+    progress: Progress | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Run:
+    """Train ``network`` on ``slices`` and return the run, whose ``average`` is the result.
+
+    Goes on where a checkpoint in ``folder`` left off. Raises InputError when the loss is no
+    longer a number (the last good checkpoint is kept), CancelledError when ``cancel`` says so.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(network, settings, device)
+    if (folder / CHECKPOINT).exists():
+        run.resume(folder)
+    started = time.perf_counter()
+    while run.iteration < settings.iterations:
+        if cancel is not None and cancel():
+            run.seconds += time.perf_counter() - started
+            run.save(folder)
+            raise CancelledError("Training was stopped; the same command goes on with it.")
+        _step(run, slices, batch_loss)
+        if run.iteration % settings.every == 0 or run.iteration == settings.iterations:
+            _take_stock(run, validate)
+            run.seconds += time.perf_counter() - started
+            started = time.perf_counter()
+            run.save(folder)
+            _report(run, progress)
+    return run
+
+
+def _step(run: Run, slices: SliceSet, batch_loss: BatchLoss) -> None:
+    settings = run.settings
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate_at(run.iteration, settings)
+    batch = draw_batch(
+        slices, run.iteration, size=settings.batch, edge=settings.edge, seed=settings.seed
+    )
+    # Dropout is the one draw that torch makes itself; keyed alike, it resumes alike.
+    torch.manual_seed(int(batch.random.integers(2**31)))
+    run.optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=gains_from_bfloat16(run.device)):
+        loss = batch_loss(run.network, batch)
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), _GRADIENT_NORM)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise InputError(
+            f"The loss stopped being a number after iteration {run.iteration}. The last good"
+            " checkpoint is kept; check the images for broken values or lower the learning rate."
+        )
+    run.optimizer.step()
+    run.iteration += 1
+    run.losses.append(value)
+    _follow(run.average, run.network, min(settings.ema, run.iteration / (run.iteration + 10)))
+
+
+def _take_stock(run: Run, validate: Validation) -> None:
+    with torch.inference_mode():
+        measured = validate(run.average)
+    run.curve.append(CurvePoint(run.iteration, sum(run.losses) / len(run.losses), measured))
+    run.losses = []
+
+
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the running average towards the network: average = decay*average + (1-decay)*network."""
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+        for kept, new in zip(average.buffers(), network.buffers(), strict=True):
+            kept.lerp_(new, 1 - decay) if kept.is_floating_point() else kept.copy_(new)
+
+
+def _report(run: Run, progress: Progress | None) -> None:
+    if progress is None:
+        return
+    point = run.curve[-1]
+    left = run.seconds / run.iteration * (run.settings.iterations - run.iteration)
+    measured = ", ".join(f"{name} {value:.4f}" for name, value in point.validation.items())
+    what = f"loss {point.loss:.4f}, {measured}, about {left / 60:.0f} min left"
+    progress(run.iteration, run.settings.iterations, what)
+
+
+def learning_rate_at(iteration: int, settings: LoopSettings) -> float:
+    """Return the rate of one iteration: linear warm-up, then half a cosine down to a hundredth."""
+    warm = min(1.0, (iteration + 1) / _WARM_UP)
+    phase = iteration / max(1, settings.iterations)
+    return settings.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * phase)))
+
+
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Say whether mixed precision is faster here: any CUDA card with it, a CPU with AVX512-BF16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

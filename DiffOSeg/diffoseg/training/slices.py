@@ -1,0 +1,170 @@
+"""Training data as slices on the model's grid, split by patient, drawn by counter.
+
+Every random choice of a batch is keyed by (seed, iteration). A run that was killed therefore goes
+on with exactly the batches it would have seen: the iteration number is the whole random state.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cohorts.case import Case
+from ..errors import InputError
+from ..geometry import GridWindow, ModelGrid
+from ..intensity import IntensityMapping
+
+EMPTY_SHARE = 0.2
+"""Share of kept slices that no expert marked, so that a network learns to leave a slice empty."""
+
+
+@dataclass(frozen=True)
+class SliceSet:
+    """Slices of many cases, all on one in-plane grid.
+
+    Attributes:
+        images: (N, C, h, w) float32, intensity-mapped.
+        masks: (N, M, h, w) uint8, class of each pixel in each expert's drawing.
+        patients: N names; the unit of every split.
+        experts: M names, the order of the masks.
+        positions: (N,) int, the slice's index in its case.
+        cases: N names of the cases.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    patients: tuple[str, ...]
+    experts: tuple[str, ...]
+    positions: np.ndarray
+    cases: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "SliceSet":
+        """Return the slices at ``rows``, in that order."""
+        rows = np.asarray(rows, dtype=int)
+        return SliceSet(
+            images=self.images[rows],
+            masks=self.masks[rows],
+            patients=tuple(self.patients[row] for row in rows),
+            experts=self.experts,
+            positions=self.positions[rows],
+            cases=tuple(self.cases[row] for row in rows),
+        )
+
+    def split(self, validation_share: float, seed: int) -> tuple["SliceSet", "SliceSet"]:
+        """Return (training, validation) slices; no patient is in both.
+
+        Raises InputError when there are fewer than two patients.
+        """
+        names = sorted(set(self.patients))
+        if len(names) < 2:
+            raise InputError("Training needs cases of at least two patients; add another patient.")
+        order = np.random.Generator(np.random.Philox(key=[seed, 1])).permutation(len(names))
+        count = min(max(1, round(validation_share * len(names))), len(names) - 1)
+        held_out = {names[index] for index in order[:count]}
+        inside = np.array([patient in held_out for patient in self.patients])
+        return self.take(np.flatnonzero(~inside)), self.take(np.flatnonzero(inside))
+
+
+def slices_of(
+    cohort: Iterable[Case], *, spacing_mm: float, intensity: IntensityMapping, edge: int
+) -> SliceSet:
+    """Cut every case into square slices of ``edge`` pixels around its region's centre.
+
+    Keeps each slice that any expert marked, and as many unmarked ones as EMPTY_SHARE asks for,
+    nearest to the marked ones first. Raises InputError when the experts differ between cases.
+    """
+    parts: list[SliceSet] = []
+    for case in cohort:
+        part = _slices_of_case(case, spacing_mm, intensity, edge)
+        if parts and part.experts != parts[0].experts:
+            raise InputError(
+                f"Case {case.name} has the experts {', '.join(part.experts)}; the cases before"
+                f" have {', '.join(parts[0].experts)}. Every case needs the same experts."
+            )
+        parts.append(part)
+    if not parts:
+        raise InputError("The cohort holds no case; give a folder with at least two.")
+    return SliceSet(
+        images=np.concatenate([part.images for part in parts]),
+        masks=np.concatenate([part.masks for part in parts]),
+        patients=sum((part.patients for part in parts), ()),
+        experts=parts[0].experts,
+        positions=np.concatenate([part.positions for part in parts]),
+        cases=sum((part.cases for part in parts), ()),
+    )
+
+
+def centred_window(grid: ModelGrid, case: Case, edge: int) -> GridWindow:
+    """Return a window of all of the region's slices, ``edge`` pixels square about its centre."""
+    window = grid.window_of(case.region)
+    start = tuple(
+        middle - edge // 2
+        for middle in (window.start[axis] + window.size[axis] // 2 for axis in (1, 2))
+    )
+    return GridWindow((window.start[0], *start), (window.size[0], edge, edge))
+
+
+def _slices_of_case(
+    case: Case, spacing_mm: float, intensity: IntensityMapping, edge: int
+) -> SliceSet:
+    grid = ModelGrid.fit(case.volume.geometry, spacing_mm)
+    window = centred_window(grid, case, edge)
+    mapped = intensity.resolve(case.volume.array).apply(grid.slices(case.volume.array, window))
+    experts = tuple(case.masks)
+    masks = np.stack(
+        [grid.slices(case.masks[name].astype(np.float32), window) > 0.5 for name in experts], axis=1
+    ).astype(np.uint8)
+    kept = _kept_slices(masks.any((1, 2, 3)))
+    return SliceSet(
+        images=mapped[kept, None].astype(np.float32),
+        masks=masks[kept],
+        patients=(case.patient,) * len(kept),
+        experts=experts,
+        positions=kept + window.start[0],
+        cases=(case.name,) * len(kept),
+    )
+
+
+def _kept_slices(marked: np.ndarray) -> np.ndarray:
+    rows = np.flatnonzero(marked)
+    empty = np.flatnonzero(~marked)
+    wanted = max(1, round(len(rows) * EMPTY_SHARE / (1 - EMPTY_SHARE)))
+    if len(rows):
+        distance = np.abs(empty[:, None] - rows[None]).min(1)
+        empty = empty[np.argsort(distance, kind="stable")]
+    return np.sort(np.concatenate([rows, empty[:wanted]]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees.
+
+    Attributes:
+        images: (B, C, e, e) float32.
+        masks: (B, M, e, e) uint8, all experts' drawings of the same slices.
+        random: the generator of this iteration, for every later draw of the step.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    random: np.random.Generator
+
+
+def draw_batch(slices: SliceSet, iteration: int, *, size: int, edge: int, seed: int) -> Batch:
+    """Return one iteration's batch: shifted crops, flips and quarter turns of random slices."""
+    random = np.random.Generator(np.random.Philox(key=[seed, iteration], counter=[0, 0, 0, 7]))
+    rows = random.integers(0, len(slices), size)
+    room = slices.images.shape[-1] - edge
+    offsets = random.integers(0, room + 1, (size, 2))
+    turns = random.integers(0, 4, size)
+    mirrored = random.integers(0, 2, size)
+    images, masks = [], []
+    for row, (top, left), turn, mirror in zip(rows, offsets, turns, mirrored, strict=True):
+        for source, target in ((slices.images, images), (slices.masks, masks)):
+            crop = source[row, :, top : top + edge, left : left + edge]
+            crop = np.rot90(crop, turn, axes=(1, 2))
+            target.append(crop[:, :, ::-1] if mirror else crop)
+    return Batch(np.stack(images), np.stack(masks), random)
