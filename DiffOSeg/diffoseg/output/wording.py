@@ -1,0 +1,96 @@
+"""How names, numbers and the result as a whole are worded wherever a person reads them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..comparison import Dice, Interval, experts_of
+from ..experts import CONSENSUS
+from ..job import Comparison
+
+MISSING = "–"
+NOTHING_MARKED = "nothing marked"
+
+_PROVENANCE_LABELS = {
+    "weights_title": "Weights",
+    "weights_hash": "Hash of the weights",
+    "code_version": "DiffOSeg version",
+    "sampler": "Sampler",
+    "steps": "Steps",
+    "samples": "Samples per expert",
+    "seed": "Seed",
+    "device": "Device",
+    "region": "Region, LPS mm",
+}
+
+
+def display_name(name: str) -> str:
+    """Return an expert's name as shown; the consensus gets its capital letter."""
+    return "Consensus" if name == CONSENSUS else name
+
+
+def shortened(text: str, length: int = 24) -> str:
+    """Return a text of at most ``length`` characters, its end replaced by an ellipsis."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def millilitres(volume: float) -> str:
+    """Return a volume with as many decimals as its size deserves, without the unit."""
+    decimals = 3 if abs(volume) < 1 else 2 if abs(volume) < 100 else 0
+    return _minus(f"{volume:.{decimals}f}")
+
+
+def interval_ends(interval: Interval | None) -> str:
+    """Return "1.20–1.55", ml, without the unit, or a dash."""
+    if interval is None:
+        return MISSING
+    return f"{millilitres(interval.low)}–{millilitres(interval.high)}"
+
+
+def number(value: float | None, decimals: int, signed: bool = False) -> str:
+    """Return a number with a true minus sign, or a dash where there is none."""
+    if value is None:
+        return MISSING
+    return _minus(f"{value:{'+' if signed else ''}.{decimals}f}")
+
+
+def dice_text(value: Dice | None) -> str:
+    """Return an overlap with two decimals, or in words where both masks are empty."""
+    return value if isinstance(value, str) else number(value, 2)
+
+
+def headline(comparison: Comparison) -> str:
+    """Say whose style was predicted; never that an expert said so."""
+    experts = [expert.name for expert in experts_of(comparison)]
+    if not experts:
+        return "Predicted consensus of the experts"
+    who = " and ".join(part for part in (", ".join(experts[:-1]), experts[-1]) if part)
+    if len(who) > 60:
+        who = f"{len(experts)} experts"
+    also = ", and their consensus" if CONSENSUS in comparison.results else ""
+    return f"Predicted in the style of {who}{also}"
+
+
+def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a result was made with as label and value, the known things first."""
+    known = [key for key in _PROVENANCE_LABELS if key in provenance]
+    others = [key for key in provenance if key not in _PROVENANCE_LABELS and key != "notice"]
+    rows = [(_PROVENANCE_LABELS.get(key, _label(key)), provenance[key]) for key in known + others]
+    return [(label, _value(value)) for label, value in rows]
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return MISSING
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_value(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(entry) for entry in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
