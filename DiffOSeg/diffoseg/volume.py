@@ -1,10 +1,14 @@
 """A volume in memory: voxels in scanner units and where they are in the patient."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .geometry import Geometry
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813 the library's own short name
 
 
 @dataclass(frozen=True)
@@ -22,3 +26,19 @@ class Volume:
     geometry: Geometry
     modality: str = ""
     name: str = field(default="volume")
+
+
+def geometry_of(image: "sitk.Image") -> Geometry:
+    """Return the grid of a 3D SimpleITK image; raises InputError where its axes are sheared."""
+    return Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+def image_of(array: np.ndarray, geometry: Geometry) -> "sitk.Image":
+    """Return an array, (K, J, I) or (K, J, I, components), as a SimpleITK image on a grid."""
+    import SimpleITK as sitk  # noqa: N813
+
+    image = sitk.GetImageFromArray(array, isVector=array.ndim == 4)
+    image.SetSpacing(geometry.spacing)
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    return image
