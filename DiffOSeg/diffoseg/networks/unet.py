@@ -124,7 +124,7 @@ def widen(stage1: UNet, experts: int) -> UNet:
     planes[:, : weights[first].shape[1]] = weights[first]
     stage2.load_state_dict({**weights, first: planes}, strict=False)
     stage2.prompt_block.start_as_identity()
-    return stage2.train(stage1.training)
+    return stage2
 
 
 def _padded(x: Tensor, stride: int) -> Tensor:

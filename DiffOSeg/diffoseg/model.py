@@ -1,0 +1,154 @@
+"""The model: networks, schedule, experts and what it says about itself, in one object."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .diffusion import CategoricalSchedule
+from .errors import InputError
+from .experts import ExpertPanel
+from .metadata import ModelMetadata
+from .networks.unet import UNet
+
+__all__ = ["Model", "ModelMetadata"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A consensus network, an experts' network, or both, with all that is needed to use them.
+
+    Attributes:
+        consensus: the network of stage I, or None.
+        personal: the network of stage II, or None.
+        schedule: the noise levels that both were trained with.
+        panel: the experts, in the order of the rows of ``personal``.
+        metadata: what the model says about itself.
+
+    The networks answer in evaluation mode, into which they are put here.
+    """
+
+    consensus: UNet | None
+    personal: UNet | None
+    schedule: CategoricalSchedule
+    panel: ExpertPanel
+    metadata: ModelMetadata
+
+    def __post_init__(self) -> None:
+        if not self._networks:
+            raise InputError("A model needs a consensus network, an experts' network, or both.")
+        if self.consensus is not None and self.consensus.config.experts:
+            raise InputError("A network that knows experts cannot be the consensus network.")
+        if self.personal is not None and self.personal.config.experts != len(self.panel):
+            raise InputError(
+                f"The network knows {self.personal.config.experts} experts, but"
+                f" {len(self.panel)} are named. Name each one."
+            )
+        sizes = (len(self.metadata.classes), len(self.metadata.image_channels))
+        for network in self._networks:
+            config = network.config
+            if (config.classes, config.image_channels) != sizes:
+                raise InputError(
+                    f"The metadata name {sizes[0]} classes and {sizes[1]} image channels, the"
+                    f" network has {config.classes} and {config.image_channels}."
+                )
+            network.eval()
+
+    @property
+    def _networks(self) -> tuple[UNet, ...]:
+        return tuple(net for net in (self.consensus, self.personal) if net is not None)
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Names of the experts that the model can draw like; none without an experts' network."""
+        return () if self.personal is None else self.panel.names
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trainable values of all networks."""
+        return sum(values.numel() for net in self._networks for values in net.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self._networks[0].parameters()).device
+
+    def to(self, device: torch.device | str) -> "Model":
+        """Move the networks to ``device``, in place, and return the model."""
+        for network in self._networks:
+            network.to(device)
+        return self
+
+    def predict_x0(
+        self, x_t: Tensor, t: Tensor, image: Tensor, expert: Tensor | None = None
+    ) -> Tensor:
+        """Predict the clean mask from a noisy one.
+
+        Args:
+            x_t: noisy classes in 0..K-1, int64, (B, H, W); any H and W.
+            t: their time, int64 in 1..T, (B,).
+            image: mapped by ``metadata.intensity``, float, (B, C, H, W).
+            expert: row of the expert to draw like, int64, (B,); None asks the consensus network.
+
+        Returns:
+            Probabilities, float32, (B, K, H, W), sum to 1 over K.
+
+        Raises:
+            InputError: the model lacks what is asked for, or the shapes do not fit.
+        """
+        network = self._network(expert)
+        self._check(x_t, t, image, expert)
+        noisy = functional.one_hot(x_t, network.config.classes).movedim(-1, 1).float()
+        return network(noisy, t, image.float(), expert)
+
+    def _network(self, expert: Tensor | None) -> UNet:
+        network = self.consensus if expert is None else self.personal
+        if network is not None:
+            return network
+        known = "the consensus" if self.personal is None else ", ".join(self.experts)
+        asked = "no consensus network" if expert is None else "no experts' network"
+        raise InputError(f"This model has {asked}. Ask it for {known}.")
+
+    def _check(self, x_t: Tensor, t: Tensor, image: Tensor, expert: Tensor | None) -> None:
+        channels, classes = len(self.metadata.image_channels), len(self.metadata.classes)
+        if x_t.ndim != 3 or x_t.dtype != torch.int64:
+            raise InputError(
+                f"x_t holds classes, int64 (B, H, W), not {x_t.dtype} {tuple(x_t.shape)}."
+            )
+        batch, height, width = x_t.shape
+        if image.shape != (batch, channels, height, width):
+            raise InputError(
+                f"The image is {tuple(image.shape)}; this model and x_t need"
+                f" {(batch, channels, height, width)}."
+            )
+        _check_range("x_t", x_t, x_t.shape, 0, classes - 1)
+        _check_range("t", t, (batch,), 1, self.schedule.T)
+        if expert is not None:
+            _check_range("expert", expert, (batch,), 0, len(self.panel) - 1)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a safetensors file; see ``weights.save_model``."""
+        from .weights import save_model
+
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Model":
+        """Read a model from a file, or the default weights; see ``weights.load_model``."""
+        from .weights import load_model
+
+        return load_model(path)
+
+
+def _check_range(
+    name: str, values: Tensor, shape: tuple[int, ...], lowest: int, highest: int
+) -> None:
+    if values.shape != shape:
+        raise InputError(f"{name} is {tuple(values.shape)}; it should be {tuple(shape)}.")
+    if values.numel() and not (values.min() >= lowest and values.max() <= highest):
+        raise InputError(
+            f"{name} lies in {lowest}..{highest}, but {int(values.min())}..{int(values.max())}"
+            " was given."
+        )
