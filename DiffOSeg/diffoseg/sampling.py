@@ -1,0 +1,191 @@
+"""Sampling: which times a chain visits, how it steps between two of them, and the chain itself.
+
+A kernel returns the law of x_s, given x_t and the network's belief about x_0, for a step t -> s.
+All randomness comes from the uniform numbers that the caller hands in.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .diffusion import (
+    INFORMATION_RANGE,
+    CategoricalSchedule,
+    draw_categorical,
+    noisy_probs,
+    posterior,
+    times_of_information,
+)
+from .errors import InputError
+
+Denoiser = Callable[[Tensor, int], Tensor]
+Kernel = Callable[[Tensor, Tensor, CategoricalSchedule, int, int], Tensor]
+Noise = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class ChainState:
+    """One step of a sampling chain, after it is taken.
+
+    Attributes:
+        index: number of the step, 0..total - 1.
+        total: how many steps, and network calls, the chain takes.
+        t: the time that the network was asked at, in 1..T.
+        x0_probs: the network's belief about the clean label at t, (B, K, H, W).
+        x: labels at the next time, int64 (B, H, W); after the last step the finished masks.
+    """
+
+    index: int
+    total: int
+    t: int
+    x0_probs: Tensor
+    x: Tensor
+
+
+def chain(
+    denoiser: Denoiser,
+    shape: tuple[int, int, int, int],
+    schedule: CategoricalSchedule,
+    times: Sequence[int],
+    kernel: Kernel,
+    noise: Noise,
+) -> Iterator[ChainState]:
+    """Sample B masks, yielding after each network call; the last state holds the masks.
+
+    The last step takes the likeliest label of the network's belief, so that it needs no call more.
+
+    Args:
+        denoiser: from labels x_t int64 (B, H, W) and t to the belief about x_0, (B, K, H, W).
+        shape: (B, K, H, W).
+        schedule: the noise levels.
+        times: falling times in 1..T, the first of them T; ``plan`` makes them.
+        kernel: the law of one step; ``posterior``, ``published_skip``, or one by ``ddim``.
+        noise: from the number of the draw, in 0..len(times) - 1, to uniforms in [0, 1), float
+            (B, H, W), on the denoiser's device; draw 0 makes x_T.
+    """
+    x = _uniform_labels(noise(0), classes=shape[1])
+    for index, (t, s) in enumerate(pairwise((*times, 0))):
+        x0_probs = denoiser(x, t)
+        if s == 0:
+            x = x0_probs.argmax(1)
+        else:
+            x = draw_categorical(kernel(x, x0_probs, schedule, t, s), noise(index + 1))
+        yield ChainState(index, len(times), t, x0_probs, x)
+
+
+def ddim(
+    x_t: Tensor,
+    x0_probs: Tensor,
+    schedule: CategoricalSchedule,
+    t: int,
+    s: int,
+    renewal: float = 0.0,
+) -> Tensor:
+    """Return the law of x_s by multinomial DDIM, (B, K, H, W), sums to 1.
+
+    sigma x_t + (a_s - sigma a_t) x0_probs + ((1 - a_s) - sigma (1 - a_t)) / K, appendix A of Song
+    et al. 2021 (arXiv 2010.02502), with a the schedule's levels. Any sigma from 0 to
+    sigma_max = (1 - a_s) / (1 - a_t) keeps q(x_s | x_0).
+
+    ``renewal`` in 0..1 sets sigma = (1 - renewal) sigma_max. At 0, the default and best measured,
+    a step draws no fresh noise: it keeps each pixel or takes the belief's label. At 1 it forgets
+    x_t and noises the belief anew. The other arguments are those of ``posterior``.
+    """
+    a_t, a_s = schedule.level(t), schedule.level(s)
+    sigma = (1 - renewal) * (1 - a_s) / (1 - a_t)
+    fresh = noisy_probs(x0_probs, s, schedule) - sigma * noisy_probs(x0_probs, t, schedule)
+    return fresh.scatter_add(1, x_t.unsqueeze(1), sigma.to(fresh).expand_as(x_t).unsqueeze(1))
+
+
+def published_skip(
+    x_t: Tensor, x0_probs: Tensor, schedule: CategoricalSchedule, t: int, s: int
+) -> Tensor:
+    """Return the law that the published code draws x_s from: the one-step posterior, for any s.
+
+    It lands at t - 1 although the network is next asked at s, so it is wrong unless s = t - 1.
+    Kept for comparison only.
+    """
+    return posterior(x_t, x0_probs, schedule, t, t - 1)
+
+
+def linear_times(T: int, steps: int) -> tuple[int, ...]:
+    """Return ``steps`` falling times from T to 1 in equal steps, as the published code rounds."""
+    _check_steps(steps, T)
+    return tuple(int(t) for t in np.linspace(T, 1, steps).round())
+
+
+def information_times(
+    schedule: CategoricalSchedule, steps: int, mask_distance: float
+) -> tuple[int, ...]:
+    """Return ``steps`` falling times: T, then equal ratios of information from .05 to 200.
+
+    Most of a uniform grid comes after the choice between masks has been made; this one spends its
+    steps where it is. Times that fall together move apart by the least that keeps all distinct.
+
+    Args:
+        schedule: the noise levels.
+        steps: how many times, 1..T.
+        mask_distance: mean number of pixels in which two experts' masks differ, above 0.
+    """
+    _check_steps(steps, schedule.T)
+    values = np.geomspace(*INFORMATION_RANGE, steps - 1)
+    nearest = times_of_information(schedule, torch.from_numpy(values), mask_distance).numpy()
+    order = np.arange(steps)
+    times = np.minimum.accumulate(np.concatenate([[schedule.T], nearest]) + order) - order
+    return tuple(int(t) for t in np.maximum(times, steps - order))
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How to sample.
+
+    Attributes:
+        name: "ancestral", "posterior", "ddim" or "published-skip".
+        steps: number of network calls, 1..T; the ancestral sampler takes all T.
+    """
+
+    name: str
+    steps: int
+
+
+def plan(
+    settings: SamplerSettings, schedule: CategoricalSchedule, mask_distance: float
+) -> tuple[tuple[int, ...], Kernel]:
+    """Return the falling times to visit and the kernel to step with.
+
+    ``mask_distance`` is that of ``information_times``. Raises InputError for an unknown sampler
+    and for a number of steps that it cannot take.
+    """
+    _check_steps(settings.steps, schedule.T)
+    spread = partial(information_times, schedule, settings.steps, mask_distance)
+    match settings.name:
+        case "ancestral" if settings.steps != schedule.T:
+            raise InputError(
+                f"The ancestral sampler takes all {schedule.T} steps, not {settings.steps}."
+                f" Ask for {schedule.T} steps, or use the sampler ddim."
+            )
+        case "ancestral":
+            return linear_times(schedule.T, schedule.T), posterior
+        case "posterior":
+            return spread(), posterior
+        case "ddim":
+            return spread(), ddim
+        case "published-skip":
+            return linear_times(schedule.T, settings.steps), published_skip
+    raise InputError(
+        f"There is no sampler {settings.name!r}. Use ancestral, posterior, ddim or published-skip."
+    )
+
+
+def _uniform_labels(uniform: Tensor, classes: int) -> Tensor:
+    return (uniform * classes).long().clamp(max=classes - 1)
+
+
+def _check_steps(steps: int, T: int) -> None:
+    if not 1 <= steps <= T:
+        raise InputError(f"{steps} steps are impossible for this model. Use a number in 1..{T}.")
