@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,7 @@ from .curve import draw_curve
 from .slices import Batch, SliceSet, draw_batch
 
 Progress = Callable[[int, int, str], None]
-BatchLoss = Callable[[nn.Module, Batch], Tensor]
-Validation = Callable[[nn.Module], dict[str, float]]
+Network = TypeVar("Network", bound=nn.Module)
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.png"
@@ -64,12 +63,14 @@ class CurvePoint:
     validation: dict[str, float]
 
 
-class Run:
+class Run(Generic[Network]):
     """One training run: everything that a checkpoint has to bring back."""
 
-    def __init__(self, network: nn.Module, settings: LoopSettings, device: torch.device):
+    def __init__(self, network: Network, settings: LoopSettings, device: torch.device):
         layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.network = network.to(device=device, memory_format=layout).train()
+        network.to(device).train()
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.network = network
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.settings = settings
         self.device = device
@@ -80,6 +81,15 @@ class Run:
         self.curve: list[CurvePoint] = []
         self.losses: list[float] = []
         self.seconds = 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a model says of its training: settings, seconds and the last validation."""
+        return {
+            **asdict(self.settings),
+            "device": self.device.type,
+            "seconds": round(self.seconds),
+            "validation": self.curve[-1].validation,
+        }
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint and the curve's picture into ``folder``."""
@@ -125,17 +135,17 @@ class Run:
 
 
 def train(
-    network: nn.Module,
+    network: Network,
     slices: SliceSet,
-    batch_loss: BatchLoss,
-    validate: Validation,
+    batch_loss: Callable[[Network, Batch], Tensor],
+    validate: Callable[[Network], dict[str, float]],
     settings: LoopSettings,
     folder: Path,
     *,
     device: torch.device,
     progress: Progress | None = None,
     cancel: Callable[[], bool] | None = None,
-) -> Run:
+) -> Run[Network]:
     """Train ``network`` on ``slices`` and return the run, whose ``average`` is the result.
 
     Goes on where a checkpoint in ``folder`` left off. Raises InputError when the loss is no
@@ -161,7 +171,9 @@ def train(
     return run
 
 
-def _step(run: Run, slices: SliceSet, batch_loss: BatchLoss) -> None:
+def _step(
+    run: Run[Network], slices: SliceSet, batch_loss: Callable[[Network, Batch], Tensor]
+) -> None:
     settings = run.settings
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate_at(run.iteration, settings)
@@ -187,7 +199,7 @@ def _step(run: Run, slices: SliceSet, batch_loss: BatchLoss) -> None:
     _follow(run.average, run.network, min(settings.ema, run.iteration / (run.iteration + 10)))
 
 
-def _take_stock(run: Run, validate: Validation) -> None:
+def _take_stock(run: Run[Network], validate: Callable[[Network], dict[str, float]]) -> None:
     with torch.inference_mode():
         measured = validate(run.average)
     run.curve.append(CurvePoint(run.iteration, sum(run.losses) / len(run.losses), measured))
@@ -202,7 +214,7 @@ def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
             kept.lerp_(new, 1 - decay) if kept.is_floating_point() else kept.copy_(new)
 
 
-def _report(run: Run, progress: Progress | None) -> None:
+def _report(run: Run[Any], progress: Progress | None) -> None:
     if progress is None:
         return
     point = run.curve[-1]

@@ -1,0 +1,86 @@
+"""Whether a volume looks like what a model was trained for, said in plain sentences.
+
+A model's own spread says nothing about a scan unlike its training; these sentences do.
+"""
+
+import numpy as np
+
+from .geometry import ModelGrid
+from .model import ModelMetadata
+from .volume import Volume
+
+_CLIPPED_SHARE = 0.5
+_FIELD_SHARE = 0.5
+_COARSE_PIXELS = 2.0
+
+
+def warnings_for(
+    volume: Volume, grid: ModelGrid, metadata: ModelMetadata, whole: bool
+) -> tuple[str, ...]:
+    """Return one sentence for each way in which ``volume`` lies outside the training.
+
+    ``whole`` says that no region was given. An empty tuple means that nothing was noticed, not
+    that the answer is right.
+    """
+    found = [
+        _modality(volume, metadata),
+        _intensities(volume, metadata),
+        _spacing(grid, metadata),
+        _field(grid, metadata),
+        _region(whole),
+    ]
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _modality(volume: Volume, metadata: ModelMetadata) -> str:
+    if volume.modality and volume.modality != metadata.modality:
+        return (
+            f"This is {volume.modality}, and the model was trained on {metadata.modality}:"
+            " do not rely on the outlines."
+        )
+    if not volume.modality:
+        return (
+            f"The file does not say what kind of scan it is; the model was trained on"
+            f" {metadata.modality}."
+        )
+    return ""
+
+
+def _intensities(volume: Volume, metadata: ModelMetadata) -> str:
+    window = metadata.intensity.resolve(volume.array)
+    clipped = float(np.mean((volume.array < window.low) | (volume.array > window.high)))
+    if clipped > _CLIPPED_SHARE:
+        return (
+            f"{clipped:.0%} of the voxels lie outside the intensities {window.low:g} to"
+            f" {window.high:g} that the model looks at."
+        )
+    return ""
+
+
+def _spacing(grid: ModelGrid, metadata: ModelMetadata) -> str:
+    coarsest = grid.spacing_mm / min(grid.steps[1:])
+    if coarsest > _COARSE_PIXELS * metadata.spacing_mm:
+        return (
+            f"The pixels are {coarsest:.2g} mm wide, the model was trained on"
+            f" {metadata.spacing_mm:g} mm: small structures cannot be seen."
+        )
+    return ""
+
+
+def _field(grid: ModelGrid, metadata: ModelMetadata) -> str:
+    smallest = min(grid.shape[1:])
+    if smallest < _FIELD_SHARE * metadata.patch:
+        return (
+            f"The slices are only {smallest * grid.spacing_mm:.0f} mm across, the model was"
+            f" trained on {metadata.patch * grid.spacing_mm:.0f} mm."
+        )
+    return ""
+
+
+def _region(whole: bool) -> str:
+    if whole:
+        return (
+            "No region was given: the model was trained on regions around a known lesion and may"
+            " mark ordinary structures elsewhere."
+        )
+    return ""

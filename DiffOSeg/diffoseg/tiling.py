@@ -1,0 +1,97 @@
+"""A canvas of any size seen through the network's own field of view.
+
+The network was trained on squares of one size. A larger canvas is covered by overlapping squares
+whose predictions are blended, so that nothing is ever asked outside what it was trained on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+OVERLAP = 0.25
+"""Share of a tile's side that neighbouring tiles have in common, at least."""
+
+TilePrediction = Callable[[Tensor, Tensor], Tensor]
+"""(x_t int64 (n, e, e), image (n, C, e, e)) -> x_0 probabilities (n, K, e, e)."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Where the tiles of a canvas lie.
+
+    Attributes:
+        canvas: (H, W) in pixels, both at least ``edge``.
+        edge: side of a tile.
+        corners: top and left of every tile; together the tiles cover the canvas.
+    """
+
+    canvas: tuple[int, int]
+    edge: int
+    corners: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def cover(cls, canvas: tuple[int, int], edge: int) -> "Tiling":
+        """Return the fewest evenly spread tiles that cover ``canvas`` with the overlap asked."""
+        tops, lefts = (_starts(length, edge) for length in canvas)
+        return cls(canvas, edge, tuple((top, left) for top in tops for left in lefts))
+
+    def place(self, tile: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the canvas that a tile covers."""
+        top, left = self.corners[tile]
+        return slice(top, top + self.edge), slice(left, left + self.edge)
+
+    def predict(
+        self,
+        x_t: Tensor,
+        images: Tensor,
+        active: Tensor,
+        predict_tiles: TilePrediction,
+        classes: int,
+        micro_batch: int,
+    ) -> Tensor:
+        """Return blended x_0 probabilities (B, K, H, W) of whole canvases.
+
+        The network always runs on exactly ``micro_batch`` tiles, the last ones padded, because
+        what a library computes for one row may depend on the batch's size but not on its content.
+
+        Args:
+            x_t: noisy labels, int64, (B, H, W).
+            images: intensity-mapped, (B, C, H, W).
+            active: bool, (B, tiles); the others are background without asking the network.
+            predict_tiles: the network on ``micro_batch`` tiles.
+            classes: K; class 0 is the background.
+            micro_batch: tiles a network call.
+        """
+        weight = _weight(self.edge).to(images)
+        pairs = active.nonzero().tolist()
+        total = images.new_zeros(len(x_t), classes, *self.canvas)
+        covered = images.new_zeros(len(x_t), *self.canvas)
+        for first in range(0, len(pairs), micro_batch):
+            chunk = pairs[first : first + micro_batch]
+            padded = chunk + chunk[-1:] * (micro_batch - len(chunk))
+            probabilities = predict_tiles(
+                torch.stack([x_t[row][self.place(tile)] for row, tile in padded]),
+                torch.stack([images[row][:, *self.place(tile)] for row, tile in padded]),
+            )
+            for (row, tile), tile_probabilities in zip(chunk, probabilities, strict=False):
+                rows, columns = self.place(tile)
+                total[row, :, rows, columns] += tile_probabilities * weight
+                covered[row, rows, columns] += weight
+        total[:, 0] += covered == 0
+        return total / covered.masked_fill(covered == 0, 1.0)[:, None]
+
+
+def _starts(length: int, edge: int) -> list[int]:
+    if length <= edge:
+        return [0]
+    count = 1 + int(np.ceil((length - edge) / (edge * (1 - OVERLAP))))
+    return [int(start) for start in np.linspace(0, length - edge, count).round()]
+
+
+def _weight(edge: int) -> Tensor:
+    """Return (edge, edge) weights that fall off linearly towards a tile's border, never to zero."""
+    ramp = torch.minimum(torch.arange(1, edge + 1), torch.arange(edge, 0, -1)).float()
+    return (ramp[:, None] * ramp[None, :]) / ramp.max() ** 2
