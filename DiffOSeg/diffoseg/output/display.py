@@ -15,30 +15,35 @@ _TOWARDS = ("L", "P", "S")
 _AWAY = ("R", "A", "I")
 _WORTH_SHOWING = 0.05  # a probability from which a voxel counts when choosing what to show
 _SMALLEST_FIELD_MM = 32.0
+_DASHES: tuple[tuple[float, ...], ...] = ((), (4, 2), (1, 1.5))  # () is a solid line
 
 
 @dataclass(frozen=True)
-class Reading:
-    """The reading order of one comparison's region.
+class Display:
+    """The order and orientation in which one comparison's region is shown.
 
     Attributes:
         region: the grid of the arrays that are looked at.
         grid: the model's grid of the whole volume, whose slices and orientation are used.
-        first: of the region's first slice, its number in the whole volume, counted from 0.
+        start: (slice, row, column) in the whole volume, as shown, where the region begins.
     """
 
     region: Geometry
     grid: ModelGrid
-    first: int
+    start: tuple[int, int, int]
 
     @classmethod
     def of(cls, comparison: Comparison) -> Self:
-        """Return the reading order that fits the model's own slices."""
+        """Return the order and orientation of the model's own slices."""
         grid = ModelGrid.fit(comparison.geometry, spacing_mm=1.0)  # only axes and flips count here
-        axis, flip = grid.axes[0], grid.flips[0]
-        start, size = comparison.region_start[axis], comparison.region_geometry.size[axis]
-        first = comparison.geometry.size[axis] - start - size if flip else start
-        return cls(comparison.region_geometry, grid, first)
+        whole, region = comparison.geometry.size, comparison.region_geometry.size
+        slices, rows, columns = (
+            whole[a] - comparison.region_start[a] - region[a]
+            if flip
+            else comparison.region_start[a]
+            for a, flip in zip(grid.axes, grid.flips, strict=True)
+        )
+        return cls(comparison.region_geometry, grid, (slices, rows, columns))
 
     @property
     def pixel_mm(self) -> tuple[float, float]:
@@ -63,17 +68,14 @@ class Reading:
 
     def label(self, index: int) -> str:
         """Name the region's slice ``index`` by its number in the volume and its place in mm."""
-        axis = self.grid.axes[0]
-        total = self.grid.geometry.size[axis]
+        axis, flip = self.grid.axes[0], self.grid.flips[0]
+        number, total = self.start[0] + index, self.grid.geometry.size[axis]
         voxel = np.zeros(3)
-        voxel[axis] = total - 1 - (self.first + index) if self.grid.flips[0] else self.first + index
+        voxel[axis] = total - 1 - number if flip else number
         place = self.grid.geometry.index_to_point(voxel)
         toward = int(np.abs(self._towards(0)).argmax())
         letter = (_TOWARDS if place[toward] >= 0 else _AWAY)[toward]
-        return (
-            f"{self.plane} slice {self.first + index + 1} of {total}, "
-            f"{letter} {abs(place[toward]):.1f} mm"
-        )
+        return f"{self.plane} slice {number + 1} of {total}, {letter} {abs(place[toward]):.1f} mm"
 
     def _towards(self, position: int) -> np.ndarray:
         """Return the LPS direction in which slices (0), rows (1) or columns (2) run as shown."""
@@ -88,39 +90,39 @@ def _letters(direction: np.ndarray) -> tuple[str, str]:
     return ends if direction[axis] > 0 else ends[::-1]
 
 
-def interest(comparison: Comparison, reading: Reading) -> np.ndarray:
+def interest(comparison: Comparison, display: Display) -> np.ndarray:
     """Return how much there is to see in each slice, (S,); 0 where nobody marks anything.
 
     It is what the results mark on average, plus what the experts disagree on.
     """
-    worth = np.zeros(reading.region.size[::-1], np.float32)
+    worth = np.zeros(display.region.size[::-1], np.float32)
     for result in comparison.results.values():
         worth += np.where(result.probability > _WORTH_SHOWING, result.probability, 0)
     worth /= len(comparison.results)
     spread = disagreement(comparison)
     if spread is not None:
         worth += np.where(worth > 0, spread, 0)
-    return reading.slices(worth).sum(axis=(1, 2), dtype=np.float64)
+    return display.slices(worth).sum(axis=(1, 2), dtype=np.float64)
 
 
-def field_of_view(comparison: Comparison, reading: Reading) -> tuple[slice, slice]:
+def field_of_view(comparison: Comparison, display: Display) -> tuple[slice, slice]:
     """Return the rows and columns that hold everything marked, with room around it.
 
     At least 32 mm and half as much again as the marked part, within the region; the whole region
     where nothing is marked.
     """
-    marked = np.zeros(reading.region.size[::-1], bool)
+    marked = np.zeros(display.region.size[::-1], bool)
     for result in comparison.results.values():
         marked |= result.probability > _WORTH_SHOWING
-    plane = reading.slices(marked).any(axis=0)
+    plane = np.logical_or.reduce(display.slices(marked))
     if not plane.any():
         return slice(0, plane.shape[0]), slice(0, plane.shape[1])
-    spans = [np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))]
-    widths = [(s[-1] - s[0] + 1) * mm for s, mm in zip(spans, reading.pixel_mm, strict=True)]
+    spans = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    widths = [(s[-1] - s[0] + 1) * mm for s, mm in zip(spans, display.pixel_mm, strict=True)]
     edge = max(_SMALLEST_FIELD_MM, 1.5 * max(widths))
     rows, columns = (
         _centered((int(s[0]) + int(s[-1])) / 2, edge / mm, count)
-        for s, mm, count in zip(spans, reading.pixel_mm, plane.shape, strict=True)
+        for s, mm, count in zip(spans, display.pixel_mm, plane.shape, strict=True)
     )
     return rows, columns
 
@@ -146,3 +148,10 @@ def _centered(center: float, width: float, count: int) -> slice:
     width = min(round(width), count)
     start = min(max(round(center - (width - 1) / 2), 0), count - width)
     return slice(start, start + width)
+
+
+def dashes(comparison: Comparison, name: str) -> tuple[float, ...]:
+    """Return the dash pattern, in line widths, that tells apart experts of the same colour."""
+    colors, names = comparison.colors, list(comparison.results)
+    same = [other for other in names if colors[other] == colors[name]]
+    return _DASHES[same.index(name) % len(_DASHES)]
