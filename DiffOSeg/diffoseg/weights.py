@@ -1,0 +1,364 @@
+"""Model files: both networks, experts and metadata in one safetensors file, which cannot run code.
+
+Tensors are named "consensus.<state name>" and "personal.<state name>". The header's text map holds
+
+    format, format_version   "diffoseg-model", "1"
+    metadata, schedule       JSON: ModelMetadata, CategoricalSchedule
+    networks                 JSON: a UNetConfig for each network
+    experts                  JSON: a list of {name, description}
+    content_hash             SHA-256 of the tensors, metadata, networks and schedule
+    checksum                 SHA-256 of content_hash and experts
+
+A hash finds damage, not malice: whoever changes a file on purpose can write a fitting hash. So
+nothing in a file is trusted for being intact: sizes are bounded and compared before anything of
+that size is allocated.
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from .diffusion import CategoricalSchedule
+from .errors import InputError, WeightsError
+from .experts import Expert, ExpertPanel
+from .model import Model, ModelMetadata
+from .networks.unet import UNet
+from .research_checkpoint import import_research_checkpoint
+from .restore import (
+    Shape,
+    WeightsNamesError,
+    WeightsShapeError,
+    check_finite,
+    check_tensors,
+    read_config,
+    restore_network,
+    shown,
+)
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "WeightsNamesError",
+    "WeightsShapeError",
+    "available_models",
+    "content_hash",
+    "import_research_checkpoint",
+    "load_model",
+    "save_model",
+]
+
+DEFAULT_MODEL = "diffoseg-phantom"
+FORMAT = "diffoseg-model"
+FORMAT_VERSION = 1
+NETWORKS = ("consensus", "personal")
+
+_KIND = "paper"
+_DESCRIBED = ("metadata", "networks", "schedule")
+_MOST_STEPS = 100_000
+_STORED_TYPES = ("F16", "F32", "I64")
+
+# The header of the published networks is 0.1 MB; its length is whatever the file says it is.
+_LARGEST_HEADER = 16 * 1024**2
+
+# The build copies the default weights into the package; a checkout has them in its Resources.
+_FOLDERS = (
+    Path(__file__).parent / "_models",
+    Path(__file__).resolve().parents[2] / "Resources" / "Models",
+)
+
+
+def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a model as one file, whole or not at all.
+
+    The file appears under its name only when it is complete and on the disk; one that was there
+    before stays until then.
+
+    Args:
+        model: what to write.
+        path: the file to write or replace, commonly *.safetensors.
+        dtype: torch.float32, or torch.float16 for half the size: 11 bits of precision, so the
+            stored model is another one (and has another hash) than the one in memory.
+
+    Raises:
+        WeightsError: a value is not finite, or not any more in float16.
+        InputError: the file cannot be written (folder, permission, full disk), or another dtype.
+    """
+    path = Path(path)
+    if dtype not in (torch.float32, torch.float16):
+        raise InputError(f"Weights are stored as float32 or float16, not as {dtype}.")
+    tensors = {name: _as_stored(tensor, dtype) for name, tensor in _tensors(model).items()}
+    check_finite(path.name, tensors)
+    description = _description(model)
+    experts = [{"name": e.name, "description": e.description} for e in model.panel]
+    identity = _hash(tensors, description)
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        **{part: _canonical(description[part]) for part in _DESCRIBED},
+        "experts": _canonical(experts),
+        "content_hash": identity,
+        "checksum": _checksum(identity, experts),
+    }
+    _write_whole(path, to_safetensors(tensors, metadata=header))
+
+
+def load_model(path_or_name: str | Path | None = None) -> Model:
+    """Return the model of a file: float32, on the CPU, in eval mode.
+
+    Args:
+        path_or_name: a file, or the name of a model that comes with the program
+            (``available_models``); None is the default one.
+
+    Raises:
+        WeightsError: there is no such file, or it is damaged, of a newer format, or of a network
+            that this version does not know. WeightsNamesError and WeightsShapeError say which
+            tensor is wrong.
+    """
+    path = _find(path_or_name)
+    _check_header_length(path)
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return _read(path.name, stored)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path.name) from error
+
+
+def content_hash(model: Model | str | Path) -> str:
+    """Return the SHA-256, in hexadecimal, of what a model computes and how it is to be used.
+
+    Over all tensors (names, shapes, values as little-endian float32 or int64), the metadata, the
+    sizes of the networks and the schedule; not over the experts' names. Stored precision does
+    not enter: a model has the hash of the file it was loaded from. The hash finds damage and
+    mistaken files, not malice.
+    """
+    if not isinstance(model, Model):
+        model = load_model(model)
+    return _hash(_tensors(model), _description(model))
+
+
+def available_models() -> dict[str, Path]:
+    """Return the models that come with the program: name (file name without ending) to file."""
+    files = [file for folder in _FOLDERS for file in sorted(folder.glob("*.safetensors"))]
+    return {file.stem: file for file in reversed(files)}
+
+
+def _find(path_or_name: str | Path | None) -> Path:
+    names = available_models()
+    if path_or_name is None:
+        path_or_name = DEFAULT_MODEL
+    if isinstance(path_or_name, str) and path_or_name in names:
+        return names[path_or_name]
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    known = ", ".join(sorted(names)) or "none"
+    what = "is a folder, not a weights file" if path.is_dir() else "there is no such weights file"
+    raise WeightsError(
+        f"{path.name}: {what}. Give a .safetensors file or a model that came with the program"
+        f" ({known})."
+    )
+
+
+def _check_header_length(path: Path) -> None:
+    """Bound the header, whose length is the file's first eight bytes, before it is parsed."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
+    if not 0 < length <= min(_LARGEST_HEADER, size - 8):
+        raise _damaged(path.name)
+
+
+def _damaged(file: str) -> WeightsError:
+    return WeightsError(
+        f"{file}: is not a DiffOSeg weights file, or it is cut short. Get the file again."
+    )
+
+
+def _read(file: str, stored: Any) -> Model:
+    """Check the open file from the outside in: header, names and shapes, hash, values."""
+    header: dict[str, str] = stored.metadata() or {}
+    _check_format(file, header)
+    description = {part: _parsed(file, header, part) for part in _DESCRIBED}
+    experts = _parsed(file, header, "experts")
+    names = list(stored.keys())
+    for name in names:
+        if stored.get_slice(name).get_dtype() not in _STORED_TYPES:
+            raise WeightsError(f"{file}: tensor {shown(name)} has a type that no model has.")
+    shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in names}
+    configs = _checked_configs(file, description["networks"], shapes)
+    tensors = {name: _as_stored(stored.get_tensor(name), torch.float32) for name in names}
+    _check_hash(file, header, tensors, description, experts)
+    networks = {
+        network: restore_network(file, config, _part(tensors, network), f"{network}.")
+        for network, config in configs.items()
+    }
+    return _assemble(file, networks, description, experts)
+
+
+def _check_format(file: str, header: Mapping[str, str]) -> None:
+    if header.get("format") != FORMAT:
+        raise WeightsError(
+            f"{file}: is not a DiffOSeg model. A checkpoint of the research code is imported with"
+            " `diffoseg import`."
+        )
+    version = header.get("format_version", "")
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise _damaged(file)
+    if int(version) > FORMAT_VERSION:
+        raise WeightsError(
+            f"{file}: made by a newer DiffOSeg (format {version}, this one reads"
+            f" {FORMAT_VERSION}): update the extension."
+        )
+
+
+def _parsed(file: str, header: Mapping[str, str], part: str) -> Any:
+    try:
+        return json.loads(header[part], parse_constant=_refuse_constant)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise _changed(file) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _checked_configs(file: str, described: Any, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """Return each network's configuration, once the file's tensors are exactly what it needs."""
+    if not isinstance(described, dict) or not described or described.keys() - set(NETWORKS):
+        raise _changed(file)
+    strangers = {name for name in shapes if name.partition(".")[0] not in described}
+    if strangers:
+        raise WeightsNamesError(file, set(), strangers)
+    configs = {}
+    for network, values in described.items():
+        found = _part(shapes, network)
+        configs[network] = read_config(file, values, len(found))
+        check_tensors(file, configs[network], found, f"{network}.")
+    return configs
+
+
+def _part(named: Mapping[str, Any], network: str) -> dict[str, Any]:
+    """Return what is named "<network>.<name>", by <name>."""
+    start = f"{network}."
+    return {name[len(start) :]: value for name, value in named.items() if name.startswith(start)}
+
+
+def _check_hash(
+    file: str,
+    header: Mapping[str, str],
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    experts: Any,
+) -> None:
+    # Over the JSON as it stands in the file: a later version's new fields must not change it.
+    identity = _hash(tensors, description)
+    checksum = _checksum(identity, experts)
+    if (header.get("content_hash"), header.get("checksum")) != (identity, checksum):
+        raise _changed(file)
+
+
+def _changed(file: str) -> WeightsError:
+    return WeightsError(
+        f"{file}: damaged or changed since it was made (its hash does not fit). Get the file again."
+    )
+
+
+def _assemble(
+    file: str, networks: Mapping[str, UNet], description: Mapping[str, Any], experts: Any
+) -> Model:
+    try:
+        panel = ExpertPanel([Expert(str(e["name"]), str(e["description"])) for e in experts])
+        metadata = ModelMetadata.from_json(_canonical(description["metadata"]))
+        if metadata.kind != _KIND:
+            raise InputError(f"it holds networks of the kind {metadata.kind!r}")
+        schedule = _schedule(description["schedule"])
+        consensus, personal = (networks.get(part) for part in NETWORKS)
+        return Model(consensus, personal, schedule, panel, metadata)
+    except (LookupError, TypeError, ValueError, ArithmeticError, InputError) as error:
+        raise WeightsError(
+            f"{file}: does not describe a model that this version knows ({error})."
+            " Update the extension or get the file again."
+        ) from error
+
+
+def _schedule(described: Mapping[str, Any]) -> CategoricalSchedule:
+    if not (type(described["T"]) is int and described["T"] <= _MOST_STEPS):
+        raise InputError(f"its schedule has {described['T']!r:.20} steps")
+    return CategoricalSchedule.from_description(described)
+
+
+def _tensors(model: Model) -> dict[str, Tensor]:
+    networks = {"consensus": model.consensus, "personal": model.personal}
+    return {
+        f"{part}.{name}": tensor
+        for part, network in networks.items()
+        if network is not None
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def _description(model: Model) -> dict[str, Any]:
+    networks = {"consensus": model.consensus, "personal": model.personal}
+    return {
+        "metadata": json.loads(model.metadata.to_json()),
+        "networks": {
+            part: network.config.to_dict() for part, network in networks.items() if network
+        },
+        "schedule": model.schedule.description,
+    }
+
+
+def _as_stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return an own, contiguous copy on the CPU; counters stay integers."""
+    kept = dtype if tensor.is_floating_point() else torch.int64
+    return tensor.detach().to("cpu", kept, copy=True).contiguous()
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _hash(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = _as_stored(tensor, torch.float32).numpy()
+        stored = values.astype(np.dtype(values.dtype).newbyteorder("<"), copy=False)
+        digest.update(_canonical([name, str(values.dtype), list(values.shape)]).encode())
+        digest.update(stored.tobytes())
+    digest.update(_canonical(description).encode())
+    return digest.hexdigest()
+
+
+def _checksum(identity: str, experts: Any) -> str:
+    return hashlib.sha256((identity + _canonical(experts)).encode()).hexdigest()
+
+
+def _write_whole(path: Path, payload: bytes) -> None:
+    """Write beside the goal, force it to the disk, then rename; leave nothing half-written."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise InputError(
+            f"{path.name}: cannot be written ({error.strerror}). Nothing was changed;"
+            " choose another folder or free some space."
+        ) from error
