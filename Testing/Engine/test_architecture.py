@@ -1,0 +1,96 @@
+"""The rooms of the house reach only downwards; read from the import statements themselves."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import diffoseg
+
+ROOT = Path(diffoseg.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")
+}
+
+# Equations: which of the engine's other modules each may use, beside torch, numpy and scipy.
+MATHEMATICS = {
+    "diffusion": {"errors"},
+    "sampling": {"errors", "diffusion"},
+    "metrics": {"errors"},
+    "noise": {"errors"},
+    "geometry": {"errors"},
+}
+
+# From the ground up. A module may import from its own floor and from those below.
+FLOORS = (
+    {"errors", "version", "experts", "geometry", "intensity", "progress"},
+    {"volume", "job", "reading", "diffusion", "sampling", "noise", "metrics", "consensus"},
+    {"networks", "model", "weights", "cohorts", "comparison", "tiling", "research_checkpoint"},
+    {"segmentation", "training", "output", "evaluation"},
+    {"demo", "worker", "cli"},
+)
+
+
+def imports_of(module: str, *, nested: bool = True) -> Iterator[str]:
+    """Yield what a module imports: "torch", or "diffoseg.model" for one of the engine's own."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    package = ("diffoseg", *module.split("."))
+    for node in ast.walk(tree) if nested else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            home = ".".join((*package[: -node.level or None], *filter(None, [node.module])))
+            home = home if node.level else str(node.module)
+            for alias in node.names:
+                name = f"{home}.{alias.name}"
+                yield name if name.removeprefix("diffoseg.") in MODULES else home
+
+
+def own(module: str, *, nested: bool = True) -> set[str]:
+    """Return the engine's modules that ``module`` imports, such as "networks.unet"."""
+    names = (name.removeprefix("diffoseg.") for name in imports_of(module, nested=nested))
+    return {name for name in names if name in MODULES and name != module}
+
+
+def floor_of(module: str) -> int:
+    room = module.split(".")[0]
+    return next(level for level, rooms in enumerate(FLOORS) if room in rooms)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_the_engine_never_touches_slicer(module):
+    tops = {name.split(".")[0].lower() for name in imports_of(module)}
+    assert not tops & {"slicer", "qt", "ctk", "vtk", "pyside6", "pyqt5"}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"__init__", "__main__"}))
+def test_every_module_has_a_floor_and_reaches_only_downwards(module):
+    above = {other for other in own(module) if floor_of(other) > floor_of(module)}
+    assert not above
+
+
+@pytest.mark.parametrize("module", sorted(set(MATHEMATICS) & set(MODULES)))
+def test_the_mathematics_imports_only_numbers(module):
+    allowed = {"torch", "numpy", "scipy", "diffoseg"} | sys.stdlib_module_names
+    assert {name.split(".")[0] for name in imports_of(module)} <= allowed
+    assert own(module) <= MATHEMATICS[module]
+
+
+def test_no_module_needs_itself_to_load():
+    graph = {module: own(module, nested=False) for module in MODULES}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import diffoseg", "import diffoseg.job", "from diffoseg.cli import main; main(['--help'])"],
+)
+def test_loads_without_torch(statement):
+    heavy = "{'torch', 'monai', 'scipy', 'SimpleITK', 'matplotlib'}"
+    check = f"{statement}\nimport sys\nassert not {heavy} & set(sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
