@@ -1,0 +1,146 @@
+"""The phantom cohort: synthetic CT-like cases whose experts' laws are known exactly.
+
+Every case is a function of (seed, index) alone: the same bytes in whatever order, process or subset
+it is read. Experts act on the visible image only (simulated.py), so fresh drawings of the same case
+can be had without end, which is the Monte-Carlo truth; oracle.py gives the enumerable one.
+
+Synthetic data: good for testing methods, never clinical evidence.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import InputError
+from ..experts import Expert, ExpertPanel
+from ..geometry import Box, Geometry
+from ..volume import Volume
+from .anatomy import Recipe, Scene, Size, Spacing, render
+from .case import Case
+from .simulated import DEFAULT_EXPERTS, Style, View, draw, draw_latents, style_population
+
+REGION_EDGE = 45.0  # mm in plane
+
+_SCENE, _CASE, _TRUTH = 0, 1, 2  # what a stream of random numbers is for
+
+SHIFTS: dict[str, Recipe] = {
+    "noise": Recipe(noise=(55.0, 75.0), grain=0.9),
+    "nodule": Recipe(
+        radius=(3.0, 4.5),
+        lobe=(1.2, 1.5),
+        solid=(-140.0, -60.0),
+        roughness=0.22,
+        nodule="mostly ground-glass",
+    ),
+    "experts": Recipe(),
+}
+
+
+@dataclass(frozen=True)
+class PhantomCohort(Sequence[Case]):
+    """Synthetic cases, made when asked for.
+
+    Attributes:
+        seed: of everything; cohorts of different seeds are independent.
+        cases: number of patients.
+        experts: the simulated experts; replaced by unseen ones where ``shift`` is "experts".
+        draws: cases per patient: the same volume, drawn again by every expert.
+        size: (K, J, I) voxels.
+        spacing: mm along (x, y, z).
+        shift: None, or what differs from the training distribution: "noise" (another scanner),
+            "nodule" (another type of nodule) or "experts" (unseen ones of the same population).
+
+    Raises InputError for an unknown shift and for numbers below one.
+    """
+
+    seed: int = 0
+    cases: int = 64
+    experts: tuple[Style, ...] = DEFAULT_EXPERTS
+    draws: int = 1
+    size: Size = (12, 96, 96)
+    spacing: Spacing = (0.7, 0.7, 2.0)
+    shift: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.shift is not None and self.shift not in SHIFTS:
+            raise InputError(f"There is no shift {self.shift!r}. Choose from {', '.join(SHIFTS)}.")
+        if min(self.cases, self.draws, *self.size, len(self.experts)) < 1:
+            raise InputError("A phantom cohort needs at least one case, draw, voxel and expert.")
+        if self.shift == "experts":
+            unseen = style_population(self.seed, len(self.experts))
+            object.__setattr__(self, "experts", unseen)
+
+    @cached_property
+    def panel(self) -> ExpertPanel:
+        """The simulated experts as a model knows them."""
+        return ExpertPanel([Expert(style.name, style.description) for style in self.experts])
+
+    def __len__(self) -> int:
+        return self.cases * self.draws
+
+    def __iter__(self) -> Iterator[Case]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        """Return one case; slicing is not offered."""
+        index = range(len(self))[index]
+        patient, session = divmod(index, self.draws)
+        scene, view = self.scene(index)
+        drawings = self._drawings(view, patient, (_CASE, session), 1)
+        suffix = f"-{session + 1}" if self.draws > 1 else ""
+        label = f"phantom-{self.shift + '-' if self.shift else ''}{self.seed}-{patient:04d}"
+        geometry = self._geometry()
+        return Case(
+            patient=label,
+            name=label + suffix,
+            volume=Volume(scene.hu, geometry, "CT", label + suffix),
+            masks={name: masks[0] for name, masks in drawings.items()},
+            region=_region(geometry, scene.center),
+            tags=scene.tags,
+        )
+
+    def scene(self, index: int) -> tuple[Scene, View]:
+        """Return what was rendered for a case and the experts' view of it."""
+        patient = range(len(self))[index] // self.draws
+        recipe = SHIFTS[self.shift] if self.shift else Recipe()
+        scene = render(self._rng(patient, _SCENE), recipe, self.size, self.spacing)
+        return scene, View.of(scene, self.spacing)
+
+    def case_truth(self, index: int, draws: int) -> dict[str, np.ndarray]:
+        """Return fresh drawings by expert, bool, (draws, K, J, I), independent of the case's masks.
+
+        The Monte-Carlo truth (tier M): probabilities estimated from it have a standard error of
+        sqrt(p (1 - p) / draws).
+        """
+        patient = range(len(self))[index] // self.draws
+        return self._drawings(self.scene(index)[1], patient, (_TRUTH,), draws)
+
+    def _drawings(
+        self, view: View, patient: int, purpose: tuple[int, ...], draws: int
+    ) -> dict[str, np.ndarray]:
+        drawings = {}
+        for row, style in enumerate(self.experts):
+            latents = draw_latents(self._rng(patient, *purpose, row), style, view, draws)
+            drawings[style.name] = view.paste(draw(view, style, latents))
+        return drawings
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        entropy = [self.seed, list(SHIFTS).index(self.shift) + 1 if self.shift else 0, *key]
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+
+    def _geometry(self) -> Geometry:
+        """Return a grid off the scanner's centre, as the lungs are."""
+        k, j, i = self.size
+        return Geometry((i, j, k), self.spacing, origin=(-90.0, -40.0, -120.0))
+
+
+def _region(geometry: Geometry, center: tuple[float, float, float]) -> Box:
+    """Return the box round the nodule: 45 mm in plane, all slices, within the volume."""
+    point = geometry.index_to_point(center[::-1])
+    whole = geometry.bounding_box()
+    lower = np.maximum(point - REGION_EDGE / 2, whole.lower)
+    upper = np.minimum(point + REGION_EDGE / 2, whole.upper)
+    lower[2], upper[2] = whole.lower[2], whole.upper[2]
+    return Box(tuple(lower.tolist()), tuple(upper.tolist()))
