@@ -91,6 +91,24 @@ class Geometry:
         corners = self.index_to_point(_corners((-0.5,) * 3, [n - 0.5 for n in self.size]))
         return Box(_point(corners.min(0)), _point(corners.max(0)))
 
+    def require_overlap(self, box: "Box") -> None:
+        """Raise InputError where an axis of the volume or of the patient parts it from the box."""
+        index = self.point_to_index(_corners(box.lower, box.upper))
+        around = self.bounding_box()
+        if (
+            np.any(index.max(0) <= -0.5)
+            or np.any(index.min(0) >= np.subtract(self.size, 0.5))
+            or np.any(np.less_equal(box.upper, around.lower))
+            or np.any(np.greater_equal(box.lower, around.upper))
+        ):
+            spans = ", ".join(
+                f"{name} {low:.0f} to {high:.0f}"
+                for name, low, high in zip("xyz", around.lower, around.upper, strict=True)
+            )
+            raise InputError(
+                f"The region lies outside the volume. Choose one inside {spans} (LPS, mm)."
+            )
+
 
 @dataclass(frozen=True)
 class Box:
@@ -214,7 +232,7 @@ class ModelGrid:
         whole = GridWindow((0, 0, 0), self.shape)
         if box is None:
             return whole
-        self._require_overlap(box)
+        self.geometry.require_overlap(box)
         corners = self._to_grid(self.geometry.point_to_index(_corners(box.lower, box.upper)))
         start, stop = [], []
         for low, high, count in zip(corners.min(0), corners.max(0), whole.size, strict=True):
@@ -262,7 +280,8 @@ class ModelGrid:
         """Return start and size, (i, j, k), of the voxels whose centres lie in the window.
 
         Neighbouring windows share no voxel, and the window that :meth:`window_of` gives for the
-        whole volume holds them all. The size may hold a 0 where pixels are smaller than voxels.
+        whole volume holds them all. Where pixels are smaller than voxels and no centre is inside,
+        it is the voxel that holds the window's middle.
         """
         start, size = [0, 0, 0], [0, 0, 0]
         places = zip(self.axes, self.flips, window.start, window.size, self.steps, strict=True)
@@ -272,6 +291,9 @@ class ModelGrid:
                 min(max(ceil((edge - 0.5 - _TOLERANCE) * step), 0), count)
                 for edge in (first, first + n)
             )
+            if low == high:
+                low = min(max(floor((first + (n - 1) / 2) * step + 0.5), 0), count - 1)
+                high = low + 1
             start[axis] = count - high if flip else low
             size[axis] = high - low
         return _triple(start), _triple(size)
@@ -333,24 +355,6 @@ class ModelGrid:
         places = [np.arange(n) + a for a, n in zip(window.start, window.size, strict=True)]
         inside = [(p >= 0) & (p < n) for p, n in zip(places, self.shape, strict=True)]
         return np.logical_and.reduce(np.ix_(*inside))
-
-    def _require_overlap(self, box: Box) -> None:
-        """Refuse a box that an axis of the volume or of the patient parts from the volume."""
-        index = self.geometry.point_to_index(_corners(box.lower, box.upper))
-        around = self.geometry.bounding_box()
-        if (
-            np.any(index.max(0) <= -0.5)
-            or np.any(index.min(0) >= np.subtract(self.geometry.size, 0.5))
-            or np.any(np.less_equal(box.upper, around.lower))
-            or np.any(np.greater_equal(box.lower, around.upper))
-        ):
-            spans = ", ".join(
-                f"{name} {low:.0f} to {high:.0f}"
-                for name, low, high in zip("xyz", around.lower, around.upper, strict=True)
-            )
-            raise InputError(
-                f"The region lies outside the volume. Choose one inside {spans} (LPS, mm)."
-            )
 
 
 Taps = tuple[np.ndarray, np.ndarray]

@@ -1,6 +1,6 @@
 """A volume in memory: voxels in scanner units and where they are in the patient."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,14 @@ class Volume:
         geometry: where the voxels are, LPS, mm.
         modality: DICOM's word, "CT" or "MR", or "" where the file does not say.
         name: a short name for titles that holds nothing of the patient.
+        notes: plain sentences on what reading left out, such as scouts among the slices.
     """
 
     array: np.ndarray
     geometry: Geometry
     modality: str = ""
-    name: str = field(default="volume")
+    name: str = "volume"
+    notes: tuple[str, ...] = ()
 
 
 def geometry_of(image: "sitk.Image") -> Geometry:

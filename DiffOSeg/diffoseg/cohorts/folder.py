@@ -1,0 +1,202 @@
+"""A cohort on disk: one folder that holds everything and can be copied as it is.
+
+cohort.json names the experts and the cases; a case is a folder of its own with image.nrrd, the
+scan, and experts.seg.nrrd, a segment for each expert, which Slicer opens. Cases are read when they
+are asked for, so that a cohort may be larger than the memory.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from ..errors import InputError
+from ..experts import Expert, ExpertPanel
+from ..geometry import Box
+from ..output.atomic import replacing
+from ..output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from ..reading.image_file import read_image
+from ..volume import Volume, geometry_of, image_of
+from .case import Case
+
+INDEX = "cohort.json"
+IMAGE = "image.nrrd"
+MASKS = "experts.seg.nrrd"
+
+_FORMAT = "diffoseg-cohort"
+_VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """What cohort.json says of one case; the fields are those of ``Case``."""
+
+    name: str
+    patient: str
+    modality: str
+    region: Box | None
+    tags: Mapping[str, str]
+
+
+class FolderCohort(Sequence[Case]):
+    """The cases of a cohort folder, read one at a time; made by :func:`read_cohort`.
+
+    Attributes:
+        experts: of the cohort, in its order.
+        entries: what the index says of each case, without reading any.
+    """
+
+    def __init__(self, root: Path, experts: ExpertPanel, entries: Sequence[CaseEntry]):
+        self._root = root
+        self.experts = experts
+        self.entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> "FolderCohort": ...
+    def __getitem__(self, index: int | slice) -> "Case | FolderCohort":
+        """Read one case, or take some; raises InputError where a case is incomplete."""
+        if isinstance(index, slice):
+            return FolderCohort(self._root, self.experts, self.entries[index])
+        entry = self.entries[index]
+        return Case(
+            patient=entry.patient,
+            name=entry.name,
+            volume=self._volume(entry),
+            masks=self._masks(entry),
+            region=entry.region,
+            tags=entry.tags,
+        )
+
+    def _volume(self, entry: CaseEntry) -> Volume:
+        import SimpleITK as sitk  # noqa: N813
+
+        image = read_image(self._root / entry.name / IMAGE)
+        array = sitk.GetArrayFromImage(image).astype(np.float32)
+        return Volume(array, geometry_of(image), entry.modality, entry.name)
+
+    def _masks(self, entry: CaseEntry) -> dict[str, np.ndarray]:
+        found, _ = read_seg_nrrd(self._root / entry.name / MASKS)
+        missing = [name for name in self.experts.names if name not in found]
+        if missing:
+            raise InputError(f"Case {entry.name} lacks the masks of {', '.join(missing)}.")
+        return {name: found[name] for name in self.experts.names}
+
+
+def read_cohort(root: Path) -> FolderCohort:
+    """Return the cohort in a folder; reads its index only.
+
+    Raises:
+        InputError: no index, of another format or version, or one that names what it must not.
+    """
+    try:
+        facts = json.loads((root / INDEX).read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"The folder holds no {INDEX}. Give the folder of a cohort.") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{INDEX} is damaged. Copy the cohort again.") from None
+    if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
+        raise InputError(f"{INDEX} does not describe a DiffOSeg cohort. Give another folder.")
+    if facts.get("version") != _VERSION:
+        raise InputError(
+            f"{INDEX} is of version {facts.get('version')}, known is {_VERSION}. Update DiffOSeg."
+        )
+    try:
+        experts = ExpertPanel([Expert(e["name"], e["description"]) for e in facts["experts"]])
+        entries = [_entry_of(case) for case in facts["cases"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{INDEX} is incomplete. Copy the cohort again.") from None
+    names = [entry.name.lower() for entry in entries]
+    if len(set(names)) != len(names):
+        raise InputError(f"Two cases in {INDEX} share a name. Rename one of them.")
+    return FolderCohort(root, experts, entries)
+
+
+def write_case(root: Path, case: Case, experts: ExpertPanel) -> CaseEntry:
+    """Write one case into its folder; returns what the index says of it.
+
+    Raises:
+        InputError: the name is not safe for a folder, a mask is missing, or writing fails.
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    _require_safe(case.name)
+    if set(case.masks) != set(experts.names):
+        raise InputError(f"Case {case.name} needs one mask of each of {', '.join(experts.names)}.")
+    folder = root / case.name
+    with replacing(folder / IMAGE) as part:
+        folder.mkdir(parents=True, exist_ok=True)
+        image = image_of(_compact(case.volume.array), case.volume.geometry)
+        sitk.WriteImage(image, str(part), useCompression=True)
+    write_seg_nrrd(
+        folder / MASKS,
+        {name: case.masks[name] for name in experts.names},
+        case.volume.geometry,
+        colors={name: experts.color_of(name) for name in experts.names},
+    )
+    return CaseEntry(case.name, case.patient, case.volume.modality, case.region, case.tags)
+
+
+def write_cohort(root: Path, cases: Iterable[Case], experts: ExpertPanel) -> FolderCohort:
+    """Write cases one after the other and, when all are there, the index.
+
+    Raises:
+        InputError: as :func:`write_case` does.
+    """
+    entries = [write_case(root, case, experts) for case in cases]
+    facts = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "experts": [{"name": e.name, "description": e.description} for e in experts],
+        "cases": [_facts_of(entry) for entry in entries],
+    }
+    with replacing(root / INDEX) as part:
+        root.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return FolderCohort(root, experts, entries)
+
+
+def _compact(array: np.ndarray) -> np.ndarray:
+    """Return whole numbers as int16, half the size on disk; others as they are."""
+    short = array.astype(np.int16)
+    return short if np.array_equal(short, array) else array
+
+
+def _facts_of(entry: CaseEntry) -> dict[str, Any]:
+    box = entry.region
+    return {
+        "name": entry.name,
+        "patient": entry.patient,
+        "modality": entry.modality,
+        "region": None if box is None else {"lower": box.lower, "upper": box.upper},
+        "tags": dict(entry.tags),
+    }
+
+
+def _entry_of(facts: Mapping[str, Any]) -> CaseEntry:
+    box = facts["region"]
+    _require_safe(facts["name"])
+    return CaseEntry(
+        name=facts["name"],
+        patient=str(facts["patient"]),
+        modality=str(facts["modality"]),
+        region=None if box is None else Box(tuple(box["lower"]), tuple(box["upper"])),
+        tags={str(key): str(value) for key, value in facts["tags"].items()},
+    )
+
+
+def _require_safe(name: str) -> None:
+    """Refuse a case's name that could lead out of the cohort's folder, as "..", "/x" or "C:x"."""
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        raise InputError(
+            f"{name!r} cannot be a case's name. Use letters, digits, hyphens and underscores."
+        )

@@ -1,0 +1,88 @@
+"""Where to look: six numbers, a mask file, or an ROI that was saved in Slicer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import Box
+from ..volume import Volume, geometry_of
+from .image_file import is_image_file, read_image
+
+_LARGEST_ROI_FILE = 2**20
+
+
+def read_region(text_or_path: str | Path, volume: Volume) -> Box:
+    """Return the box, LPS mm, of a region of a volume.
+
+    Args:
+        text_or_path: "x0,x1,y0,y1,z0,z1" in LPS mm; or a mask file, whose voxels above or below 0
+            the box holds just so; or an ROI saved by Slicer (.mrk.json), turned or not.
+        volume: that the region is of; the mask's grid need not be the same.
+
+    Raises:
+        InputError: none of these, empty, or wholly outside the volume.
+    """
+    path = Path(text_or_path)
+    if is_image_file(path):
+        box = _box_of_mask(path)
+    elif path.name.lower().endswith(".json"):
+        box = _box_of_roi(path)
+    else:
+        box = Box.parse(str(text_or_path))
+    volume.geometry.require_overlap(box)
+    return box
+
+
+def _box_of_mask(path: Path) -> Box:
+    import SimpleITK as sitk  # noqa: N813
+
+    image = read_image(path, components=True)  # a layer per segment in a .seg.nrrd
+    array = sitk.GetArrayFromImage(image)
+    marked = np.argwhere((array if array.ndim == 3 else array.any(-1)) != 0)
+    if not len(marked):
+        raise InputError(f"The mask {path.name} is empty. Mark at least one voxel.")
+    first, last = marked.min(0)[::-1], marked.max(0)[::-1]
+    return geometry_of(image).crop(first, last - first + 1).bounding_box()
+
+
+def _box_of_roi(path: Path) -> Box:
+    """Return the box around an ROI.
+
+    Format: Slicer's markups schema; "orientation" is a row-major 3x3 whose columns are the ROI's
+    axes, "size" its full edges along them, both in "coordinateSystem".
+    """
+    markup = _only_roi(path)
+    try:
+        center = np.array(markup["center"], float).reshape(3)
+        size = np.array(markup["size"], float).reshape(3)
+        turn = np.array(markup.get("orientation", np.eye(3)), float).reshape(3, 3)
+        system = markup.get("coordinateSystem", "LPS")
+        if system not in ("LPS", "RAS"):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"The ROI in {path.name} is incomplete. Save it again from Slicer."
+        ) from None
+    if system == "RAS":
+        center = center * (-1, -1, 1)
+    half = np.abs(turn) @ np.abs(size) / 2
+    lower, upper = (center - half).tolist(), (center + half).tolist()
+    return Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+
+
+def _only_roi(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"There is no file {path.name}. Check the name.")
+    try:
+        if path.stat().st_size > _LARGEST_ROI_FILE:
+            raise ValueError
+        markups = json.loads(path.read_text(encoding="utf-8"))["markups"]
+        rois = [markup for markup in markups if markup["type"] == "ROI"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise InputError(f"{path.name} is not an ROI file. Save one from Slicer.") from None
+    if len(rois) != 1:
+        raise InputError(f"{path.name} holds {len(rois)} ROIs. Give a file with one.")
+    return rois[0]
