@@ -54,7 +54,7 @@ def write_dicom_series(
     entropy = [patient_id, series_description, str(series_number), digest]
     for index, name in enumerate(names):
         tags = _slice(volume.geometry, stored, index, entropy)
-        tags.PatientName = tags.PatientID = patient_id
+        tags.PatientName, tags.PatientID = f"{patient_id}^", patient_id
         tags.SeriesDescription, tags.SeriesNumber = series_description, series_number
         with replacing(folder / name) as part:
             folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +85,9 @@ def _slice(geometry: Geometry, stored: np.ndarray, index: int, entropy: list[str
 def _frame(entropy: list[str], index: int) -> "FileDataset":
     """Return what all slices share, and the identifiers of one."""
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-    def uid(*what: str) -> str:
+    def uid(*what: str) -> UID:
         return generate_uid(entropy_srcs=[*entropy, *what])
 
     meta = FileMetaDataset()
@@ -105,6 +105,7 @@ def _frame(entropy: list[str], index: int) -> "FileDataset":
     tags.StudyID, tags.PatientPosition, tags.Modality = "1", "HFS", "CT"
     tags.StudyDate = tags.SeriesDate = tags.ContentDate = _DAY
     tags.StudyTime = tags.SeriesTime = tags.ContentTime = _TIME
+    tags.BodyPartExamined = "CHEST"
     tags.Manufacturer, tags.ManufacturerModelName = "DiffOSeg", "Phantom"
     tags.SoftwareVersions = __version__
     tags.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]

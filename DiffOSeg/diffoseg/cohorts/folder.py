@@ -146,13 +146,25 @@ def write_case(root: Path, case: Case, experts: ExpertPanel) -> CaseEntry:
     return CaseEntry(case.name, case.patient, case.volume.modality, case.region, case.tags)
 
 
-def write_cohort(root: Path, cases: Iterable[Case], experts: ExpertPanel) -> FolderCohort:
+def write_cohort(
+    root: Path, cases: Iterable[Case], experts: ExpertPanel | None = None
+) -> FolderCohort:
     """Write cases one after the other and, when all are there, the index.
 
+    Args:
+        root: the cohort's folder; is made if missing.
+        cases: each with a mask of every expert.
+        experts: None takes the names of the first case's masks.
+
     Raises:
-        InputError: as :func:`write_case` does.
+        InputError: there is no case, or as :func:`write_case` does.
     """
-    entries = [write_case(root, case, experts) for case in cases]
+    entries = []
+    for case in cases:
+        experts = ExpertPanel.of(*case.masks) if experts is None else experts
+        entries.append(write_case(root, case, experts))
+    if experts is None:
+        raise InputError("A cohort needs at least one case. Ask for more.")
     facts = {
         "format": _FORMAT,
         "version": _VERSION,

@@ -180,8 +180,9 @@ def _choose(found: list[list[_Slice]], series: int | str | None) -> list[_Slice]
         return matches[0]
     listed = matches or found
     numbers = [group[0].number for group in listed]
-    unique = len(set(numbers)) == len(numbers)
-    lines = "; ".join(_describe(group, unique) for group in listed[:_MOST_LISTED])
+    lines = "; ".join(
+        _describe(group, numbers.count(group[0].number) == 1) for group in listed[:_MOST_LISTED]
+    )
     more = "; and others" if len(listed) > _MOST_LISTED else ""
     problem = (
         f"The folder holds {len(listed)} series"
@@ -262,7 +263,7 @@ def _slice_spacing(stack: Sequence[_Slice], name: str) -> float:
         raise InputError(
             f"{name} was scanned with a tilted gantry. Resample it to a straight grid first."
         )
-    return float(places[-1] / (len(stack) - 1))
+    return round(float(places[-1]) / (len(stack) - 1), 6)  # not finer than DICOM's decimals
 
 
 def _pixels(image: _Slice) -> np.ndarray:
