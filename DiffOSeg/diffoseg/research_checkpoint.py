@@ -29,7 +29,7 @@ from .experts import ExpertPanel
 from .intensity import IntensityMapping
 from .model import Model, ModelMetadata
 from .networks.unet import UNetConfig
-from .restore import read_config, restore_network, shown
+from .restore import check_tensors, read_config, restore_network, shown
 from .version import __version__
 
 AVERAGE = "average_model"
@@ -115,6 +115,7 @@ def import_research_checkpoint(
     state, source = _network_state(path, _read(path))
     config = infer_config(path, state, image_channels)
     panel = _panel(path, config.experts, expert_names)
+    check_tensors(path.name, config, {name: tuple(t.shape) for name, t in state.items()})
     network = restore_network(path.name, config, state)
     metadata = _metadata(config, source)
     schedule = CategoricalSchedule.cosine(STEPS, variant="published")

@@ -1,7 +1,7 @@
 """A network made from named tensors: everything is compared before anything is allocated."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ Shape = tuple[int, ...]
 # Far above any network of the paper's kind, and low enough that no product of sizes overflows.
 LARGEST_SIZE = 4096
 MOST_LEVELS = 12
+
+_FIELDS = get_type_hints(UNetConfig)
 
 # A residual block has at least ten tensors, and each on the way down has its like on the way up.
 _TENSORS_A_BLOCK = 20
@@ -60,7 +62,7 @@ def read_config(file: str, values: Any, tensors: int) -> UNetConfig:
     Raises:
         WeightsError: it is no description, or describes something absurdly large.
     """
-    if not isinstance(values, dict) or not all(map(_is_size, values.values())):
+    if not isinstance(values, dict) or not all(_is_sane(*item) for item in values.items()):
         raise WeightsError(f"{file}: the description of the network is damaged. Get it again.")
     config = UNetConfig.from_dict(values)
     if len(config.multipliers) * config.blocks * _TENSORS_A_BLOCK > tensors:
@@ -71,12 +73,20 @@ def read_config(file: str, values: Any, tensors: int) -> UNetConfig:
     return config
 
 
+def _is_sane(name: str, value: Any) -> bool:
+    """Say whether a field has its type and a size that a network may have."""
+    wanted = _FIELDS.get(name)
+    if wanted is None:  # a later version's field
+        return True
+    if wanted is float:
+        return type(value) in (int, float) and 0 <= value <= 1
+    if wanted is not int:
+        return isinstance(value, list) and len(value) <= MOST_LEVELS and all(map(_is_size, value))
+    return _is_size(value) or (name == "experts" and type(value) is int and value == 0)
+
+
 def _is_size(value: Any) -> bool:
-    if isinstance(value, list):
-        return len(value) <= MOST_LEVELS and all(
-            type(item) is int and _is_size(item) for item in value
-        )
-    return type(value) in (int, float) and 0 <= value <= LARGEST_SIZE
+    return type(value) is int and 1 <= value <= LARGEST_SIZE
 
 
 def check_tensors(
@@ -104,12 +114,9 @@ def restore_network(
 ) -> UNet:
     """Return the network of ``config`` with the tensors of ``state``: float32, in eval mode.
 
-    Raises:
-        WeightsNamesError: a tensor is missing, or one is there that the network has not.
-        WeightsShapeError: a tensor has another shape.
-        WeightsError: a tensor holds infinities or NaN.
+    The tensors have been through ``check_tensors``. Raises WeightsError, naming the tensor, where
+    one holds infinities or NaN.
     """
-    check_tensors(file, config, {name: tuple(t.shape) for name, t in state.items()}, prefix)
     check_finite(file, state, prefix)
     # Its initial values are drawn and then overwritten; the caller's random numbers stay as is.
     with torch.random.fork_rng(devices=[]):

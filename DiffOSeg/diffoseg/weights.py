@@ -312,8 +312,10 @@ def _tensors(model: Model) -> dict[str, Tensor]:
 
 def _description(model: Model) -> dict[str, Any]:
     networks = {"consensus": model.consensus, "personal": model.personal}
+    # Read back once, so that 400 and 400.0 are the same metadata before and after a file.
+    metadata = ModelMetadata.from_json(model.metadata.to_json())
     return {
-        "metadata": json.loads(model.metadata.to_json()),
+        "metadata": json.loads(metadata.to_json()),
         "networks": {
             part: network.config.to_dict() for part, network in networks.items() if network
         },
