@@ -38,7 +38,7 @@ Panel = Callable[["Axes"], None]
 class _View:
     """The slice, and the part of it, that every panel but the first shows.
 
-    ``scan`` is the whole volume as (S, H, W), ``window`` what is shown black and white.
+    ``scan`` is the whole volume, (S, H, W); ``window`` what is shown black and white, in ``unit``.
     """
 
     comparison: Comparison
@@ -47,6 +47,7 @@ class _View:
     field: tuple[slice, slice]
     scan: np.ndarray
     window: tuple[float, float]
+    unit: str
 
     @classmethod
     def of(cls, comparison: Comparison, volume: Volume) -> "_View":
@@ -55,8 +56,8 @@ class _View:
         index = int(worth.argmax()) if worth.any() else len(worth) // 2
         field = field_of_view(comparison, display)
         near = display.slices(crop_to_region(volume.array, comparison))[index][field]
-        scan = display.slices(volume.array)
-        return cls(comparison, display, index, field, scan, display_window(near))
+        scan, unit = display.slices(volume.array), wording.intensity_unit(volume)
+        return cls(comparison, display, index, field, scan, display_window(near), unit)
 
     def shown(self, array: np.ndarray) -> np.ndarray:
         """Cut what is shown out of a (K, J, I) array on the region."""
@@ -81,24 +82,34 @@ def comparison_figure(
     from matplotlib.figure import Figure
 
     view = _View.of(comparison, volume)
-    above, below = _maps(view), _results(view, rows)
-    lines = ceil(len(below) / _MOST_COLUMNS)
-    columns = max(len(above), ceil(len(below) / lines))
-    width = 2 * _MARGIN + columns * (_CELL + _GAP) - _GAP
-    height = _HEADER + (1 + lines) * (_CELL + _CAPTION)
+    lines = _lines(view, rows)
+    width = 2 * _MARGIN + max(len(line) for line in lines) * (_CELL + _GAP) - _GAP
+    height = _HEADER + len(lines) * (_CELL + _CAPTION)
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor=_BACKGROUND)
     _write_header(figure, view)
-    for place, draw in enumerate(above + [_nothing] * (columns - len(above)) + below):
-        line, column = divmod(place, columns)
-        left = _MARGIN + column * (_CELL + _GAP)
-        bottom = height - _HEADER - line * (_CELL + _CAPTION) - _CELL
-        draw(figure.add_axes((left / width, bottom / height, _CELL / width, _CELL / height)))
+    for number, line in enumerate(lines):
+        bottom = height - _HEADER - number * (_CELL + _CAPTION) - _CELL
+        for column, draw in enumerate(line):
+            left = _MARGIN + column * (_CELL + _GAP)
+            draw(figure.add_axes((left / width, bottom / height, _CELL / width, _CELL / height)))
     return figure
 
 
+def _lines(view: _View, rows: Sequence[ExpertRow]) -> list[list[Panel]]:
+    """Return the panels line by line; a single result needs no panel that compares."""
+    overview: Panel = partial(_draw_overview, view=view)
+    legend: Panel = partial(_draw_legend, view=view)
+    results = _results(view, rows)
+    if len(results) == 1:
+        return [[overview, *results, *_maps(view), legend]]
+    columns = ceil(len(results) / ceil(len(results) / _MOST_COLUMNS))
+    below = [results[at : at + columns] for at in range(0, len(results), columns)]
+    return [[overview, partial(_draw_outlines, view=view), *_maps(view), legend], *below]
+
+
 def _maps(view: _View) -> list[Panel]:
-    """Return the panels of the first line, as many as there is something to show in."""
-    panels: list[Panel] = [partial(_draw_overview, view=view), partial(_draw_outlines, view=view)]
+    """Return the two maps, as far as there are experts and samples enough to make them."""
+    panels: list[Panel] = []
     between = disagreement(view.comparison)
     if between is not None:
         title = "Disagreement between the experts"
@@ -108,7 +119,7 @@ def _maps(view: _View) -> list[Panel]:
     if within is not None:
         title = f"Spread of {len(first.samples)} samples: {wording.display_name(first.name)}"
         panels.append(partial(_draw_map, view=view, values=within, title=title, colors="viridis"))
-    return [*panels, partial(_draw_legend, view=view)]
+    return panels
 
 
 def _results(view: _View, rows: Sequence[ExpertRow]) -> list[Panel]:
@@ -218,7 +229,7 @@ def _write_header(figure: "Figure", view: _View) -> None:
         f"{samples} sample{'s' * (samples != 1)} each",
         f"weights: {provenance['weights_title']}" if "weights_title" in provenance else "",
         view.display.label(view.index),
-        f"shown from {wording.number(low, 0)} to {wording.number(high, 0)}",
+        f"shown from {wording.number(low, 0)} to {wording.number(high, 0)}{view.unit}",
     ]
     lines = [
         (wording.headline(view.comparison), 15, _TEXT, "bold"),
@@ -282,7 +293,7 @@ def _draw_scale_bar(axes: "Axes", shape: tuple[int, int], display: Display) -> N
     left = right - length / pixel
     axes.plot(
         [left, right], [bottom, bottom], color=_TEXT, linewidth=2.5,
-        solid_capstyle="butt", path_effects=_halo(),
+        solid_capstyle="butt", path_effects=_halo(4.5),
     )  # fmt: skip
     axes.annotate(
         f"{length} mm", ((left + right) / 2, bottom), (0, 4), textcoords="offset points",
@@ -304,16 +315,11 @@ def _write_caption(
     )  # fmt: skip
 
 
-def _halo() -> list["AbstractPathEffect"]:
+def _halo(width: float = 2.5) -> list["AbstractPathEffect"]:
     """Return the dark edge that keeps light marks legible on light tissue."""
     from matplotlib.patheffects import withStroke
 
-    return [withStroke(linewidth=2.5, foreground=_BACKGROUND)]
-
-
-def _nothing(axes: "Axes") -> None:
-    """Leave a place free."""
-    axes.set_axis_off()
+    return [withStroke(linewidth=width, foreground=_BACKGROUND)]
 
 
 def _aspect(display: Display) -> float:

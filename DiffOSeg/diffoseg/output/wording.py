@@ -6,6 +6,7 @@ from typing import Any
 from ..comparison import Dice, Interval, experts_of
 from ..experts import CONSENSUS
 from ..job import Comparison
+from ..volume import Volume
 
 MISSING = "–"
 NOTHING_MARKED = "nothing marked"
@@ -19,7 +20,7 @@ _PROVENANCE_LABELS = {
     "samples": "Samples per expert",
     "seed": "Seed",
     "device": "Device",
-    "region": "Region, LPS mm",
+    "region_lps_mm": "Region, LPS mm",
 }
 
 
@@ -35,6 +36,8 @@ def shortened(text: str, length: int = 24) -> str:
 
 def millilitres(volume: float) -> str:
     """Return a volume with as many decimals as its size deserves, without the unit."""
+    if volume == 0:
+        return "0"
     decimals = 3 if abs(volume) < 1 else 2 if abs(volume) < 100 else 0
     return _minus(f"{volume:.{decimals}f}")
 
@@ -56,6 +59,11 @@ def number(value: float | None, decimals: int, signed: bool = False) -> str:
 def dice_text(value: Dice | None) -> str:
     """Return an overlap with two decimals, or in words where both masks are empty."""
     return value if isinstance(value, str) else number(value, 2)
+
+
+def intensity_unit(volume: Volume) -> str:
+    """Return " HU" for CT; other scanners' numbers have no unit."""
+    return " HU" if volume.modality == "CT" else ""
 
 
 def headline(comparison: Comparison) -> str:

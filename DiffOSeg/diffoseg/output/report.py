@@ -1,0 +1,195 @@
+"""A report for one reader: a single HTML file that needs no network and no script to be read."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from ..comparison import ExpertRow, dice_matrix, experts_of
+from ..experts import CONSENSUS
+from ..job import Comparison
+from ..volume import Volume
+from . import wording
+from .markup import data_url, named, table
+from .report_style import SCRIPT, STYLE
+from .slice_reader import slice_reader
+
+_PAPER = "https://arxiv.org/abs/2507.13087"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+_VOLUMES_NOTE = (
+    '<p class="dim">The volume is that of the voxels with a probability above one half. Ranges and'
+    " intervals describe the model’s own samples; they are no confidence interval of the truth."
+    " Presence is the share in which anything at all would be marked. Dice is"
+    " 2&nbsp;|A∩B|&nbsp;/&nbsp;(|A|+|B|). Surface distances are MONAI’s: the mean over both"
+    " surfaces, and the larger of the two directions’ 95th percentiles.</p>"
+)
+_MAPS_NOTE = (
+    "Disagreement is the standard deviation over the experts’ probabilities: how differently they"
+    " draw. Spread is the standard deviation over one style’s samples: how sure the model is of it."
+    " These are two different things, and each has its own colours."
+)
+_LIMITS = f"""<h2>Limits of use</h2>
+<ul>
+<li>This is research software. It is not a medical device, and no diagnosis may rest on it.</li>
+<li>It imitates how experts drew in its training data. It can be wrong in ways no expert would be,
+above all on scans unlike those it was trained on; its spread does not tell when that is so.</li>
+<li>Agreement between the styles is no proof that the outline is right.</li>
+</ul>
+<p class="dim">Method: Zhang, Luo, Chen, Li. DiffOSeg: Omni Medical Image Segmentation via
+Multi-Expert Collaboration Diffusion Model. MICCAI 2025.
+<a href="{_PAPER}" rel="noreferrer">arXiv:2507.13087</a></p>"""
+
+
+def write_report(
+    comparison: Comparison,
+    volume: Volume,
+    rows: Sequence[ExpertRow],
+    picture: Path,
+    path: Path,
+) -> None:
+    """Write the report.
+
+    Args:
+        comparison: what it is about.
+        volume: the scan that was segmented.
+        rows: the comparison's table.
+        picture: the PNG of ``picture.draw_comparison``, which is put into the file.
+        path: the HTML file.
+    """
+    title = wording.headline(comparison)
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        _introduction(comparison, volume),
+        _warnings(comparison),
+        "<h2>Volumes</h2>",
+        _volumes(comparison, rows, volume),
+        "<h2>Picture</h2>",
+        _picture(comparison, picture, title),
+        "<h2>Slice by slice</h2>",
+        slice_reader(comparison, volume),
+        _agreement(comparison),
+        "<h2>How it was made</h2>",
+        _provenance(comparison),
+        _LIMITS,
+    ]
+    path.write_text(_page(title, parts), encoding="utf-8", newline="\n")
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
+    body = "\n".join(part for part in parts if part)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>DiffOSeg: {escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script>{SCRIPT}</script>
+</body>
+</html>
+"""
+
+
+def _introduction(comparison: Comparison, volume: Volume) -> str:
+    """Say what the reader is looking at, before any number."""
+    notice = comparison.provenance.get("notice")
+    alert = f'<p class="alert">{escape(str(notice))}</p>' if notice else ""
+    names = len(experts_of(comparison))
+    who = (
+        "the consensus of the experts"
+        if not names
+        else (
+            "how each expert of the training data would probably outline the lesion"
+            + (", and their consensus" if CONSENSUS in comparison.results else "")
+        )
+    )
+    samples = _samples(comparison)
+    return (
+        f"{alert}<p>A model predicted {who}, from {samples} sample{'s' * (samples != 1)} each, in a"
+        f" region of the volume “{escape(volume.name)}”. These outlines are predicted in the"
+        " experts’ styles. Nobody drew them, and they are no person’s opinion of this scan.</p>"
+    )
+
+
+def _samples(comparison: Comparison) -> int:
+    return max(len(result.samples) for result in comparison.results.values())
+
+
+def _warnings(comparison: Comparison) -> str:
+    if not comparison.warnings:
+        return ""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in comparison.warnings)
+    return f'<div class="alert" role="note"><ul>{items}</ul></div>'
+
+
+def _volumes(comparison: Comparison, rows: Sequence[ExpertRow], volume: Volume) -> str:
+    """Return the table of numbers, a row per result."""
+    label = next((row.interval.label for row in rows if row.interval), None)
+    unit = wording.intensity_unit(volume).strip()
+    heads = ["Predicted style of", "Volume, ml"]
+    heads += [f"{label[0].upper()}{label[1:]}, ml"] if label else []
+    heads += [
+        "Difference from consensus, ml", "Difference, %", "Largest diameter in a slice, mm",
+        f"Mean intensity, {unit}" if unit else "Mean intensity", "Presence, %",
+        "Dice with consensus", "Mean surface distance, mm", "95th percentile of it, mm",
+    ]  # fmt: skip
+    lines = [(named(comparison, row.name), _volume_cells(row, bool(label))) for row in rows]
+    return table(heads, lines) + _VOLUMES_NOTE
+
+
+def _volume_cells(row: ExpertRow, with_interval: bool) -> list[str]:
+    volume = wording.millilitres(row.volume_ml) if row.volume_ml else wording.NOTHING_MARKED
+    difference = row.difference_ml
+    return [
+        volume,
+        *([wording.interval_ends(row.interval)] if with_interval else []),
+        wording.number(difference, 3 if difference and abs(difference) < 1 else 2, signed=True),
+        wording.number(row.difference_percent, 0, signed=True),
+        wording.number(row.diameter_mm, 1),
+        wording.number(row.mean_intensity, 0),
+        wording.number(100 * row.presence, 0),
+        wording.dice_text(row.dice),
+        wording.number(row.surface_mm, 1),
+        wording.number(row.surface_95_mm, 1),
+    ]
+
+
+def _agreement(comparison: Comparison) -> str:
+    """Return the experts' pairwise overlap; nothing for fewer than two experts."""
+    names = [expert.name for expert in experts_of(comparison)]
+    if len(names) < 2:
+        return ""
+    matrix = dice_matrix(comparison)
+    lines = [
+        (
+            named(comparison, first),
+            [wording.dice_text(matrix.get((first, second))) for second in names],
+        )
+        for first in names
+    ]
+    return "<h2>Overlap between the experts’ styles (Dice)</h2>" + table(["", *names], lines)
+
+
+def _picture(comparison: Comparison, picture: Path, title: str) -> str:
+    names = ", ".join(wording.display_name(name) for name in comparison.results)
+    alt = f"{title}: one slice with the outlines of {names}, and maps of where they differ."
+    source = data_url(picture.read_bytes())
+    return (
+        f'<figure style="margin:0"><img class="whole" src="{source}" alt="{escape(alt)}">'
+        f"<figcaption>{_MAPS_NOTE}</figcaption></figure>"
+    )
+
+
+def _provenance(comparison: Comparison) -> str:
+    rows = wording.provenance_rows(comparison.provenance)
+    cells = "".join(
+        f'<tr><th scope="row">{escape(label)}</th><td>{escape(value)}</td></tr>'
+        for label, value in rows
+    )
+    return f'<table class="facts"><tbody>{cells}</tbody></table>'
