@@ -42,13 +42,13 @@ class Recipe:
 
     radius: tuple[float, float] = (3.6, 6.4)
     margin: tuple[float, float] = (0.3, 0.9)
-    lobe: tuple[float, float] = (0.95, 1.15)
+    lobe: tuple[float, float] = (0.9, 1.1)
     solid: tuple[float, float] = (-20.0, 60.0)
     ground_glass: tuple[float, float] = (-520.0, -430.0)
-    roughness: float = 0.10
+    roughness: float = 0.13
     noise: tuple[float, float] = (18.0, 38.0)
     grain: float = 0.6
-    focus: float = 0.85
+    focus: float = 0.6
     vessel: float = 0.9
     nodule: str = "part-solid"
 
@@ -95,15 +95,16 @@ def render(rng: np.random.Generator, recipe: Recipe, size: Size, spacing: Spacin
     tags = {"nodule": recipe.nodule} | {
         name: "yes" if name in weights else "no" for name in ("focus", "vessel")
     }
-    return Scene(hu, _zones(weights, size), tuple(float(c) for c in center), tags)
+    k, j, i = center.tolist()
+    return Scene(hu, _zones(weights, size), (k, j, i), tags)
 
 
 def _offsets(size: Size, steps: np.ndarray, center: np.ndarray) -> Offsets:
-    z, y, x = np.ogrid[: size[0], : size[1], : size[2]]
-    return tuple(  # type: ignore[return-value]
+    z, y, x = (
         ((axis - c) * step).astype(np.float32)
-        for axis, c, step in zip((z, y, x), center, steps, strict=True)
+        for axis, c, step in zip(np.ogrid[tuple(map(slice, size))], center, steps, strict=True)
     )
+    return z, y, x
 
 
 def _nodule(
@@ -119,12 +120,12 @@ def _nodule(
     levels = {"core": rng.uniform(*recipe.solid)}
     for name, side in (("lobe a", 1.0), ("lobe b", -1.0)):
         bulge = radius * rng.uniform(*recipe.lobe)
-        middle = side * along * radius * rng.uniform(1.0, 1.2) + across * rng.normal(0, 0.6)
+        middle = side * along * radius * rng.uniform(0.9, 1.1) + across * rng.normal(0, 0.6)
         edge = rng.uniform(0.3, 0.6)
         weights[name] = _blob(rng, offsets, middle, bulge, 0.95 * flat, edge, recipe.roughness)
         levels[name] = rng.uniform(*recipe.ground_glass)
     if rng.random() < recipe.focus:
-        second = radius * rng.uniform(0.75, 0.95)
+        second = radius * rng.uniform(0.65, 0.9)
         middle = across * (radius + second + rng.uniform(1.5, 2.5)) + along * rng.normal(0, 1.5)
         middle[0] = rng.uniform(-1.0, 1.0)
         weights["focus"] = _blob(rng, offsets, middle, second, flat, 0.4, recipe.roughness)

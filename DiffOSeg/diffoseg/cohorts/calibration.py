@@ -1,4 +1,4 @@
-"""What a cohort's drawings are like: presence, disagreement, and whether level sets could fake them.
+"""What a cohort's drawings are like: presence, disagreement, and whether level sets suffice.
 
 All distances are d = 1 - IoU of the foreground, 0 between two empty masks. GED_U is the unbiased
 generalised energy distance: self pairs of sampled masks are left out, so that it can fall below 0.
@@ -10,7 +10,7 @@ import numpy as np
 
 from .phantom import PhantomCohort
 
-LAW_THRESHOLD = 0.03
+GATE = 0.03
 """A cohort whose gate is lower cannot tell diffusion from thresholding a probability map."""
 
 
@@ -44,7 +44,7 @@ class Calibration:
 def calibrate(cohort: PhantomCohort, draws: int = 128) -> Calibration:
     """Return the summary of a cohort, with the gate from ``draws`` drawings per expert and case."""
     masks = np.concatenate([_drawn_slices(cohort, index) for index in range(len(cohort))])
-    present = masks.any(2)
+    present = masks.sum(2) > 0
     one, other = np.triu_indices(masks.shape[1], 1)
     pairs = [_pairs(slice_masks) for slice_masks in masks]
     distance = np.array([d[one, other] for d, _ in pairs])
@@ -94,8 +94,8 @@ def level_set_gate(cohort: PhantomCohort, draws: int = 128) -> tuple[float, floa
     by_case = []
     for index in range(0, len(cohort), cohort.draws):
         truth = np.stack(list(cohort.case_truth(index, 2 * (draws // 2)).values()))
-        scores = [_slice_gate(truth[:, :, k]) for k in range(truth.shape[2])]
-        scores = [score for score in scores if score is not None]
+        excess = (_slice_gate(truth[:, :, k]) for k in range(truth.shape[2]))
+        scores = [score for score in excess if score is not None]
         if scores:
             by_case.append(float(np.mean(scores)))
     values = np.array(by_case)

@@ -38,7 +38,7 @@ class Style:
         vessel, focus, polygon: probabilities of including the vessel, the second focus, and of
             drawing straight-sided contours.
         smoothing: of the contour, mm.
-        detection: log odds of drawing anything on a slice that shows 40 mm² of solid core.
+        detection: log odds of drawing anything on a slice that shows 30 mm² of solid core.
         wobble: standard deviation of the hand, in units of a saturated decision.
         drift: standard deviation of the threshold from one drawing to the next.
     """
@@ -66,7 +66,7 @@ class Style:
                 vigilance, unsteadiness.
         """
         tight, broad, sided, vessel, focus, polygon, smooth, vigilant, unsteady = traits
-        lobes = np.exp([-0.7 * broad, 1.9 + 0.4 * sided, 0.7 * broad])
+        lobes = np.exp([-0.7 * broad, 2.0 + 0.4 * sided, 0.7 * broad])
         lobes /= lobes.sum()
         return cls(
             name,
@@ -74,10 +74,10 @@ class Style:
             threshold=float(np.clip(0.5 + 0.1 * tight, 0.25, 0.75)),
             lobes=(float(lobes[0]), float(lobes[1]), float(lobes[2])),
             vessel=_logistic(0.8 * vessel),
-            focus=_logistic(0.5 * focus),
+            focus=_logistic(-0.7 + 0.7 * focus),
             polygon=_logistic(1.2 * polygon),
             smoothing=float(0.9 * np.exp(0.3 * smooth)),
-            detection=float(1.4 + 1.2 * vigilant),
+            detection=float(1.0 + 1.5 * vigilant),
             wobble=float(0.18 * np.exp(0.3 * unsteady)),
             drift=float(0.04 * np.exp(0.3 * unsteady)),
         )
@@ -105,22 +105,22 @@ DEFAULT_EXPERTS = (
     _member(
         "Expert 1",
         "tight: close to the solid core, seldom the whole halo, smooth contour",
-        *(1.4, -1.0, 0.3, -0.6, 0.0, -2.0, 0.8, -0.3, -0.5),
+        *(1.4, -1.0, 0.3, -0.6, 0.0, -2.0, 0.8, 0.2, -0.5),
     ),
     _member(
         "Expert 2",
         "generous: outermost visible edge, often both lobes, follows the vessel, smooth contour",
-        *(-1.5, 1.2, 0.3, 1.2, 0.3, -1.5, 0.3, 1.3, 0.0),
+        *(-1.5, 1.2, 0.3, 1.2, 0.3, -1.5, 0.3, 2.0, 0.0),
     ),
     _member(
         "Expert 3",
         "geometric: straight-sided contours, one lobe or the other, second focus as the mood goes",
-        *(0.0, 0.0, 1.5, 0.0, 0.0, 2.0, -0.5, 0.4, 0.0),
+        *(0.0, 0.0, 1.5, 0.0, 0.3, 2.0, -0.5, 0.5, 0.0),
     ),
     _member(
         "Expert 4",
         "hesitant: leaves out what is faint, seldom the vessel, restless contour",
-        *(0.3, -0.2, 1.0, -1.2, -0.3, -1.0, -1.0, -1.5, 1.5),
+        *(0.3, -0.2, 1.0, -1.2, -0.3, -1.0, -1.0, -0.9, 1.5),
     ),
 )
 
@@ -159,7 +159,7 @@ class View:
 
     def presence(self, style: Style) -> np.ndarray:
         """Return the probability, (K,), that the expert draws anything on each slice."""
-        odds = style.detection + 1.6 * np.log((self.solid_area + 0.05) / 40.0)
+        odds = style.detection + 2.5 * np.log((self.solid_area + 0.05) / 30.0)
         return 1 / (1 + np.exp(-odds))
 
     def paste(self, drawings: np.ndarray) -> np.ndarray:
@@ -216,7 +216,9 @@ def draw_latents(rng: np.random.Generator, style: Style, view: View, draws: int)
         rng.random(draws),
         (lobes == 2) | ((lobes == 1) & first),
         (lobes == 2) | ((lobes == 1) & ~first),
-        *coins,
+        coins[0],
+        coins[1],
+        coins[2],
         *hand(rng, view, draws),
     )
 
