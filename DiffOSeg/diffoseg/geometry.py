@@ -353,8 +353,8 @@ class ModelGrid:
     def _inside(self, window: GridWindow) -> np.ndarray:
         """Return (S, H, W) bool, which of the window's pixels are pixels of the volume."""
         places = [np.arange(n) + a for a, n in zip(window.start, window.size, strict=True)]
-        inside = [(p >= 0) & (p < n) for p, n in zip(places, self.shape, strict=True)]
-        return np.logical_and.reduce(np.ix_(*inside))
+        s, r, c = ((p >= 0) & (p < n) for p, n in zip(places, self.shape, strict=True))
+        return s[:, None, None] & r[:, None] & c
 
 
 Taps = tuple[np.ndarray, np.ndarray]
@@ -364,7 +364,8 @@ def _taps(positions: np.ndarray, width: float, count: int) -> Taps:
     """Return which of ``count`` samples, and with which weights, make the values at positions.
 
     A triangle of half-width ``width`` samples around each position; 1 is linear interpolation.
-    Samples beyond the ends repeat the first or last one.
+    Where it reaches beyond the ends, the samples there are left out; where none is left, it is the
+    first or last one.
 
     Returns:
         index and weight, (len(positions), taps), the weights float32 and of sum 1.
@@ -372,6 +373,8 @@ def _taps(positions: np.ndarray, width: float, count: int) -> Taps:
     first = np.floor(positions - width).astype(int) + 1
     index = first[:, None] + np.arange(ceil(2 * width))
     weight = np.maximum(0.0, 1 - np.abs(index - positions[:, None]) / width)
+    weight *= (index >= 0) & (index < count)
+    weight[weight.sum(1) == 0, 0] = 1
     weight /= weight.sum(1, keepdims=True)
     return index.clip(0, count - 1), weight.astype(np.float32)
 
