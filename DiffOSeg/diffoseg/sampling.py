@@ -17,7 +17,6 @@ from .diffusion import (
     INFORMATION_RANGE,
     CategoricalSchedule,
     draw_categorical,
-    noisy_probs,
     posterior,
     times_of_information,
 )
@@ -98,8 +97,9 @@ def ddim(
     """
     a_t, a_s = schedule.level(t), schedule.level(s)
     sigma = (1 - renewal) * (1 - a_s) / (1 - a_t)
-    fresh = noisy_probs(x0_probs, s, schedule) - sigma * noisy_probs(x0_probs, t, schedule)
-    return fresh.scatter_add(1, x_t.unsqueeze(1), sigma.to(fresh).expand_as(x_t).unsqueeze(1))
+    renewed = ((1 - a_s) - sigma * (1 - a_t)) / x0_probs.shape[1]
+    law = (a_s - sigma * a_t) * x0_probs + renewed
+    return law.scatter_add_(1, x_t.unsqueeze(1), sigma.to(law).expand_as(x_t).unsqueeze(1))
 
 
 def published_skip(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffoseg.diffusion import CategoricalSchedule
 
-SIZE = 48
+SIZE = 32
 PER_READER = 64
 
 
@@ -26,15 +26,16 @@ class MaskLaw:
     @classmethod
     def of_four_readers(cls, seed: int) -> "MaskLaw":
         g = torch.Generator().manual_seed(seed)
-        y, x = torch.meshgrid(torch.arange(SIZE) - 23.5, torch.arange(SIZE) - 23.5, indexing="ij")
+        place = torch.arange(SIZE) - (SIZE - 1) / 2
         center = torch.randn(2, generator=g)
-        angle, radius = torch.atan2(y - center[0], x - center[1]), torch.hypot(x, y)
+        y, x = torch.meshgrid(place - center[0], place - center[1], indexing="ij")
+        angle, radius = torch.atan2(y, x), torch.hypot(x, y)
         halo = 1 + 0.6 * torch.sigmoid(3 * torch.cos(angle - 0.7))
         readers = [(-0.12, 0.1, 0.05), (0.0, 0.5, 0.1), (0.1, 0.9, 0.2), (0.05, 0.3, 0.4)]
         masks = []
         for bias, includes_halo, misses in readers:
             for _ in range(PER_READER):
-                edge = 10 * (1 + bias + 0.04 * torch.randn(1, generator=g))
+                edge = 7 * (1 + bias + 0.04 * torch.randn(1, generator=g))
                 for wave in (2, 3, 4, 5):
                     a, b = 0.05 * torch.randn(2, generator=g)
                     edge = edge * (1 + a * torch.cos(wave * angle) + b * torch.sin(wave * angle))
