@@ -1,0 +1,330 @@
+"""What each command does, once its arguments are read.
+
+Heavy packages are imported inside, so that the command line itself answers at once.
+"""
+
+import csv
+import platform
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import InputError
+from .experts import CONSENSUS
+from .progress import Progress
+from .version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from .cohorts.case import Case
+    from .comparison import ExpertRow
+    from .geometry import Box
+    from .job import Comparison
+    from .metadata import ModelMetadata
+    from .model import Model
+    from .training.loop import LoopSettings
+    from .volume import Volume
+
+MODEL_FILE = "model.safetensors"
+
+T = TypeVar("T")
+
+
+def segment(arguments: Namespace) -> None:
+    """Draw a volume as the consensus and as every expert asked for, and write the results."""
+    from .output.files import prepare_folder
+    from .reading import read_region, read_volume
+    from .weights import load_model
+
+    prepare_folder(arguments.out)
+    model = load_model(arguments.weights)
+    experts = chosen_experts(arguments.experts, model)
+    volume = read_volume(arguments.volume, series=arguments.series)
+    region = read_region(arguments.region, volume) if arguments.region else None
+    comparison = _draw(arguments, model, volume, region, experts)
+    _write(comparison, volume, arguments.out)
+
+
+def demo(arguments: Namespace) -> None:
+    """Make a phantom that no training saw as a DICOM series, read it back, and draw its nodule."""
+    from .demo import SEED, write_demo_scan
+    from .output.files import prepare_folder
+    from .reading import read_volume
+    from .weights import load_model
+
+    result = arguments.out / "result"
+    prepare_folder(result)
+    model = load_model(arguments.weights)
+    scan, region = write_demo_scan(arguments.out / "dicom", model.metadata)
+    print(f"Made a phantom CT as a DICOM series of {len(list(scan.iterdir()))} files.")
+    volume = read_volume(scan)
+    settings = Namespace(device=arguments.device, samples=8, steps=None, seed=SEED)
+    comparison = _draw(settings, model, volume, region, chosen_experts("all", model))
+    _write(comparison, volume, result)
+
+
+def import_checkpoint(arguments: Namespace) -> None:
+    """Turn a checkpoint of the research code into a model file, running no code it may carry."""
+    from .weights import import_research_checkpoint, save_model
+
+    names = names_in(arguments.experts) if arguments.experts else None
+    model = import_research_checkpoint(
+        arguments.checkpoint, image_channels=arguments.image_channels, expert_names=names
+    )
+    save_model(model, arguments.out)
+    print(f"Wrote {arguments.out.name}: {_networks_of(model)}.")
+
+
+def train_stage1(arguments: Namespace) -> None:
+    """Train a consensus network on a cohort folder."""
+    from .cohorts.folder import read_cohort
+    from .networks.config import compact_config, published_config
+    from .training.prepare import prepare
+    from .training.stage1 import train_consensus
+
+    cohort = read_cohort(arguments.cohort)
+    metadata = _metadata_for(cohort[0], arguments)
+    sizes = published_config if arguments.network == "published" else compact_config
+    training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
+    with Progress() as progress:
+        model = train_consensus(
+            training,
+            held_out,
+            sizes("stage1", image_channels=1),
+            metadata,
+            _loop_settings(arguments, metadata),
+            arguments.out,
+            device=_device(arguments.device),
+            progress=progress,
+        )
+    _save_trained(model, arguments.out)
+
+
+def train_stage2(arguments: Namespace) -> None:
+    """Train the experts' network on a cohort folder, from a model of stage 1."""
+    from .cohorts.folder import read_cohort
+    from .training.prepare import SPLIT, prepare
+    from .training.stage2 import train_personal
+    from .weights import load_model
+
+    base = load_model(arguments.start)
+    # The patients that stage 1 held out stay held out.
+    first = Path(arguments.start).parent
+    split = first if (first / SPLIT).exists() else arguments.out
+    cohort = read_cohort(arguments.cohort)
+    training, held_out = prepare(cohort, base.metadata, split, arguments.seed)
+    with Progress() as progress:
+        model = train_personal(
+            training,
+            held_out,
+            base,
+            _loop_settings(arguments, base.metadata),
+            arguments.out,
+            device=_device(arguments.device),
+            progress=progress,
+        )
+    _save_trained(model, arguments.out)
+
+
+def evaluate(arguments: Namespace) -> None:
+    """Measure a model on phantoms, beside the best and the human scores that there can be."""
+    from .cohorts.phantom import PhantomCohort
+    from .evaluation import MEASURES, evaluate, humans, oracle
+    from .phantom_evaluation import ModelPredictor, truth_slices
+    from .weights import load_model
+
+    model = load_model(arguments.weights).to(_device(arguments.device))
+    predictor = ModelPredictor(model, arguments.steps)
+    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
+    with Progress() as progress:
+        truth = list(truth_slices(cohort, model.metadata))
+        columns = {"model": evaluate(predictor, truth, arguments.samples, 0, progress)}
+    columns |= {"perfect sampler": oracle(truth, arguments.samples), **humans(truth)}
+    print(f"{len(truth)} slices of {len(cohort)} phantoms; mean [95 % interval over phantoms]")
+    for measure in columns["model"].measures:
+        print(f"\n{MEASURES[measure].title}")
+        for name, scored in columns.items():
+            if measure in scored.measures:
+                print(f"  {name:<20} {scored.estimate(measure)}")
+
+
+def cohort_phantom(arguments: Namespace) -> None:
+    """Write phantoms with their simulated experts' masks as a cohort folder."""
+    from .cohorts.folder import write_cohort
+    from .cohorts.phantom import PhantomCohort
+
+    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
+    with Progress() as progress:
+        write_cohort(
+            arguments.out, _counted(cohort, len(cohort), progress, "Drawing phantoms"), cohort.panel
+        )
+    print(f"Wrote {len(cohort)} cases drawn by {', '.join(cohort.panel.names)}.")
+
+
+def info(arguments: Namespace) -> None:
+    """Print versions, the device, and what a model says about itself."""
+    import torch
+
+    from .segmentation import best_device
+    from .weights import content_hash, load_model
+
+    print(f"diffoseg {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
+    print(f"Device: {_named(best_device())}, {torch.get_num_threads()} threads")
+    model = load_model(arguments.weights)
+    about = model.metadata
+    print(f"\n{about.title}")
+    for label, value in (
+        ("networks", _networks_of(model)),
+        ("image", f"{', '.join(about.image_channels)}; pixels of {about.spacing_mm:g} mm"),
+        ("field of view", f"{about.patch} x {about.patch} pixels"),
+        ("sampling", f"{about.sampler}, {about.steps} of {model.schedule.T} steps"),
+        ("made by", f"diffoseg {about.code_version}"),
+        ("hash", content_hash(model)),
+    ):
+        print(f"  {label:<14} {value}")
+    print("For demonstration and testing, not for clinical use.")
+
+
+def chosen_experts(text: str, model: "Model") -> tuple[str, ...]:
+    """Return the names asked for; "all" is the consensus, where there is one, and every expert."""
+    everyone = ((CONSENSUS,) if model.consensus is not None else ()) + model.experts
+    return everyone if text.strip() == "all" else names_in(text)
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names between commas; one that holds a comma stands in double quotes."""
+    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+    if not names or not all(names):
+        raise InputError(f"A name is missing in {text!r}. Put names between commas: A,B.")
+    return names
+
+
+def table_of(rows: Sequence["ExpertRow"]) -> str:
+    """Return the volumes as aligned text, a line for every expert."""
+    interval = next((row.interval.label for row in rows if row.interval), "range")
+    lines = [("", "volume", interval, "marks anything", "Dice with consensus")]
+    for row in rows:
+        spread = f"{row.interval.low:.2f} - {row.interval.high:.2f} ml" if row.interval else "-"
+        overlap = row.dice if isinstance(row.dice, str) else f"{row.dice or 0:.2f}"
+        lines.append(
+            (
+                "Consensus" if row.name == CONSENSUS else row.name,
+                f"{row.volume_ml:.2f} ml",
+                spread,
+                f"{row.presence:.0%}",
+                "-" if row.dice is None else overlap,
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        line[0].ljust(widths[0])
+        + "".join(f"   {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
+        for line in lines
+    )
+
+
+def _draw(
+    arguments: Namespace,
+    model: "Model",
+    volume: "Volume",
+    region: "Box | None",
+    experts: Sequence[str],
+) -> "Comparison":
+    from .segmentation import Segmenter
+
+    segmenter = Segmenter(model, device=_device(arguments.device))
+    with Progress() as progress:
+        return segmenter.segment(
+            volume,
+            region,
+            experts,
+            samples=arguments.samples,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            progress=progress,
+        )
+
+
+def _write(comparison: "Comparison", volume: "Volume", folder: Path) -> None:
+    """Write the results, then say what they are and where to look."""
+    from .output.files import write_results
+
+    rows = write_results(comparison, volume, folder)
+    for sentence in comparison.warnings:
+        print(f"Note: {sentence}")
+    print(f"\n{table_of(rows)}\n")
+    print(f"Look at {folder / 'report.html'} and {folder / 'comparison.png'}")
+
+
+def _device(name: str) -> "torch.device":
+    """Return the device asked for; raises InputError where this computer has none of its kind."""
+    import torch
+
+    from .segmentation import best_device
+
+    if name == "auto":
+        return best_device()
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there[name]:
+        raise InputError(f"torch finds no {name} device on this computer. Use --device cpu.")
+    return torch.device(name)
+
+
+def _named(device: "torch.device") -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _networks_of(model: "Model") -> str:
+    parts = ["the consensus"] if model.consensus is not None else []
+    return f"{', '.join([*parts, *model.experts])} ({model.parameter_count:,} values)"
+
+
+def _metadata_for(first: "Case", arguments: Namespace) -> "ModelMetadata":
+    """Return what a new model says of itself, from a cohort's first case and the arguments."""
+    from .intensity import IntensityMapping
+    from .metadata import ModelMetadata
+
+    modality = first.volume.modality or "CT"
+    lung_window = IntensityMapping("window", -1000.0, 400.0)
+    return ModelMetadata(
+        title=f"Trained on {arguments.cohort.resolve().name}",
+        image_channels=(modality,),
+        intensity=lung_window if modality == "CT" else IntensityMapping("percentiles", 1.0, 99.0),
+        spacing_mm=arguments.spacing,
+        patch=arguments.patch,
+        mask_distance=1.0,  # measured by the training
+        modality=modality,
+    )
+
+
+def _loop_settings(arguments: Namespace, metadata: "ModelMetadata") -> "LoopSettings":
+    from .training.loop import LoopSettings
+
+    return LoopSettings(
+        iterations=arguments.iterations,
+        batch=arguments.batch,
+        edge=metadata.patch,
+        seed=arguments.seed,
+    )
+
+
+def _save_trained(model: "Model", folder: Path) -> None:
+    from .weights import save_model
+
+    save_model(model, folder / MODEL_FILE)
+    print(f"Trained {_networks_of(model)}. The model is {folder / MODEL_FILE}")
+
+
+def _counted(cases: Iterable[T], total: int, progress: Progress, what: str) -> Iterator[T]:
+    """Yield the cases and show how many there were."""
+    for number, case in enumerate(cases, 1):
+        yield case
+        progress(number, total, what)
