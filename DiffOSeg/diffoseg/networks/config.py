@@ -52,6 +52,9 @@ class UNetConfig:
     prompt_dropout: float = 0.5
 
     def __post_init__(self) -> None:
+        sizes = (self.base, self.blocks, self.head_channels, self.norm_groups, self.prompt_width)
+        if min(*sizes, *self.multipliers, *self.prompt_size, self.prompt_count) < 1:
+            raise InputError("Every width, count and size of a network is 1 or more.")
         if self.image_channels < 1 or self.classes < 2 or self.experts < 0:
             raise InputError(
                 "A network needs at least 1 image channel, 2 classes and 0 experts; asked for"
@@ -126,16 +129,18 @@ def published_config(
 def compact_config(stage: Stage, image_channels: int, experts: int = 4) -> UNetConfig:
     """Return the half-width network of the default weights, for 64 x 64 pixels.
 
-    The published layers at half width, prompts stored at feature size (8 x 8 at 64 x 64).
+    The published layers at half width, prompts stored at feature size (4 x 4 at 64 x 64). The
+    widths are those published for 128 x 128: at 64 x 64 they see twice as far as (1, 2, 3, 4) and
+    cost a third less, for 7 % more values, because fewer channels are at full resolution.
     """
     return UNetConfig(
         image_channels,
         base=16,
-        multipliers=(1, 2, 3, 4),
+        multipliers=(1, 1, 2, 3, 4),
         head_channels=16,
         norm_groups=8,
         experts=_experts_of(stage, experts),
-        prompt_size=(8, 8),
+        prompt_size=(4, 4),
         prompt_width=64,
     )
 

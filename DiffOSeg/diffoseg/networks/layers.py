@@ -66,7 +66,7 @@ class Attention(nn.Module):
         """Map (B, C, H, W) to the same shape."""
         pixels = x.flatten(2)
         heads = self.qkv(self.norm(pixels)).unflatten(1, (self.heads, -1)).transpose(2, 3)
-        q, k, v = heads.chunk(3, dim=3)
+        q, k, v = heads.contiguous().chunk(3, dim=3)  # rows in memory, as the fused kernels need
         mixed = functional.scaled_dot_product_attention(q, k, v)  # (B, heads, H*W, head_channels)
         return x + self.proj_out(mixed.transpose(2, 3).flatten(1, 2)).view_as(x)
 

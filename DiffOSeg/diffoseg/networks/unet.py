@@ -89,7 +89,7 @@ class UNet(nn.Module):
                 f" this one knows {self.config.experts} experts."
             )
         height, width = x_t.shape[2:]
-        x = _padded(torch.cat([x_t, image], dim=1), self.config.stride)
+        x = _padded(torch.cat([x_t, image], dim=1).contiguous(), self.config.stride)
         return self._logits(x, t, expert)[:, :, :height, :width]
 
     def _logits(self, x: Tensor, t: Tensor, expert: Tensor | None) -> Tensor:
