@@ -235,7 +235,7 @@ _WHAT_IS_READ = f"Expected a UNet state_dict or a checkpoint with the key '{AVER
 
 
 def _is_plain(tensor: object) -> bool:
-    """Say whether this is an ordinary tensor with a stored number for each of its elements.
+    """Say whether this is an ordinary real tensor with a stored number for each of its elements.
 
     A view that repeats one stored number can claim terabytes.
     """
@@ -244,6 +244,7 @@ def _is_plain(tensor: object) -> bool:
         and tensor.layout is torch.strided
         and tensor.device.type == "cpu"
         and not tensor.is_quantized
+        and not tensor.is_complex()
         and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
 

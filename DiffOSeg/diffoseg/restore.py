@@ -117,11 +117,11 @@ def restore_network(
     The tensors have been through ``check_tensors``. Raises WeightsError, naming the tensor, where
     one holds infinities or NaN.
     """
-    check_finite(file, state, prefix)
     # Its initial values are drawn and then overwritten; the caller's random numbers stay as is.
     with torch.random.fork_rng(devices=[]):
         network = UNet(config)
     network.load_state_dict(state)
+    check_finite(file, network.state_dict(), prefix)
     return network.eval()
 
 

@@ -328,6 +328,25 @@ def test_a_tensor_that_repeats_one_stored_number_is_refused(tmp_path):
         import_research_checkpoint(path, image_channels=1)
 
 
+def test_a_stored_tensor_shorter_than_it_claims_is_refused(a_checkpoint):
+    old = zipfile.ZipFile(io.BytesIO(a_checkpoint.read_bytes()))
+    with zipfile.ZipFile(a_checkpoint, "w", zipfile.ZIP_STORED) as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            new.writestr(entry.filename, data[:8] if "/data/" in entry.filename else data)
+
+    with pytest.raises(WeightsError):
+        import_research_checkpoint(a_checkpoint, image_channels=1)
+
+
+def test_a_sparse_or_complex_tensor_is_refused(tmp_path):
+    path = tmp_path / "odd.pt"
+    for odd in (torch.eye(2).to_sparse(), torch.zeros(2, dtype=torch.complex64)):
+        torch.save({**tiny_state(), "out.2.bias": odd}, path)
+        with pytest.raises(WeightsError, match=r"out\.2\.bias.*not a tensor"):
+            import_research_checkpoint(path, image_channels=1)
+
+
 def test_an_old_torch_whose_reader_is_unsafe_is_not_used(a_checkpoint, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
 
@@ -418,11 +437,11 @@ def test_shapes_of_an_impossible_network_allocate_nothing(tmp_path, name, shape)
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
     state = tiny_state()
-    state["out.2.bias"][0] = torch.nan
-    torch.save(state, tmp_path / "nan.pt")
-
-    with pytest.raises(WeightsError, match=r"out\.2\.bias.*not finite"):
-        import_research_checkpoint(tmp_path / "nan.pt", image_channels=1)
+    too_large = torch.tensor([0.0, 1e300], dtype=torch.float64)  # infinite in float32
+    for value in (torch.tensor([0.0, torch.nan]), too_large):
+        torch.save({**state, "out.2.bias": value}, tmp_path / "nan.pt")
+        with pytest.raises(WeightsError, match=r"out\.2\.bias.*not finite"):
+            import_research_checkpoint(tmp_path / "nan.pt", image_channels=1)
 
 
 def test_wrong_image_channels_are_answered_by_the_right_number(a_checkpoint):
