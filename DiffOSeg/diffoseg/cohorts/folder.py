@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..experts import Expert, ExpertPanel
-from ..geometry import Box
+from ..geometry import Box, Geometry
 from ..output.atomic import replacing
 from ..output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from ..reading.image_file import read_image
@@ -68,11 +68,12 @@ class FolderCohort(Sequence[Case]):
         if isinstance(index, slice):
             return FolderCohort(self._root, self.experts, self.entries[index])
         entry = self.entries[index]
+        volume = self._volume(entry)
         return Case(
             patient=entry.patient,
             name=entry.name,
-            volume=self._volume(entry),
-            masks=self._masks(entry),
+            volume=volume,
+            masks=self._masks(entry, volume.geometry),
             region=entry.region,
             tags=entry.tags,
         )
@@ -84,12 +85,18 @@ class FolderCohort(Sequence[Case]):
         array = sitk.GetArrayFromImage(image).astype(np.float32)
         return Volume(array, geometry_of(image), entry.modality, entry.name)
 
-    def _masks(self, entry: CaseEntry) -> dict[str, np.ndarray]:
-        found, _ = read_seg_nrrd(self._root / entry.name / MASKS)
+    def _masks(self, entry: CaseEntry, geometry: Geometry) -> dict[str, np.ndarray]:
+        found, part = read_seg_nrrd(self._root / entry.name / MASKS)
         missing = [name for name in self.experts.names if name not in found]
         if missing:
             raise InputError(f"Case {entry.name} lacks the masks of {', '.join(missing)}.")
-        return {name: found[name] for name in self.experts.names}
+        place = _place_in(geometry, part)
+        if place is None:
+            raise InputError(f"The masks of case {entry.name} are not on its scan's voxels.")
+        masks = {name: np.zeros(geometry.size[::-1], bool) for name in self.experts.names}
+        for name, mask in masks.items():
+            mask[place] = found[name]
+        return masks
 
 
 def read_cohort(root: Path) -> FolderCohort:
@@ -175,6 +182,25 @@ def write_cohort(
         root.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return FolderCohort(root, experts, entries)
+
+
+def _place_in(whole: Geometry, part: Geometry) -> tuple[slice, ...] | None:
+    """Return where, in an array (K, J, I), a part of the same grid lies; None if it is none.
+
+    Slicer saves only the part of the grid that segments reach.
+    """
+    start = whole.point_to_index(part.origin)
+    first = np.rint(start).astype(int)
+    last = np.add(first, part.size)
+    if (
+        np.allclose(start, first, atol=0.01)
+        and np.allclose(part.spacing, whole.spacing, rtol=1e-3)
+        and np.allclose(part.direction, whole.direction, atol=1e-3)
+        and np.all(first >= 0)
+        and np.all(last <= whole.size)
+    ):
+        return tuple(slice(a, b) for a, b in zip(first[::-1], last[::-1], strict=True))
+    return None
 
 
 def _compact(array: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError
@@ -25,4 +25,5 @@ def replacing(path: Path) -> Iterator[Path]:
             " Check that the output folder is writable and the disk has free space."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # gone already, or its folder never was
+            part.unlink()

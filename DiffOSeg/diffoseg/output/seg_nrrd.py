@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..experts import Color
 from ..geometry import Geometry
+from ..reading.image_file import read_image
 from ..volume import geometry_of, image_of
 from .atomic import replacing
 
@@ -74,22 +75,16 @@ def read_seg_nrrd(path: Path) -> tuple[dict[str, np.ndarray], Geometry]:
     """Return the masks, bool, (K, J, I), by segment's name in the file's order, and their grid.
 
     Raises:
-        InputError: the file is missing, damaged, or holds no segments.
+        InputError: the file is missing, damaged, no NRRD, or holds no segments.
     """
     import SimpleITK as sitk  # noqa: N813
 
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise InputError(
-            f"{path.name} is missing or no segmentation file. Give a .seg.nrrd file."
-        ) from None
+    image = read_image(path, components=True)
     facts = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     indices = sorted(
         int(found[1]) for key in facts if (found := re.fullmatch(r"Segment(\d{1,6})_ID", key))
     )
-    if not indices or image.GetDimension() != 3:
+    if not indices:
         raise InputError(f"{path.name} holds no segments. Give a .seg.nrrd file.")
     array = sitk.GetArrayFromImage(image)
     layers = array if array.ndim == 4 else array[..., None]

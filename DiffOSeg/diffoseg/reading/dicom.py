@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import Geometry
 from ..volume import Volume
+from .quiet import quiet_itk
 
 _MOST_FILES = 20_000
 _MOST_LISTED = 8
@@ -270,9 +271,9 @@ def _pixels(image: _Slice) -> np.ndarray:
     """Return (rows, columns), rescaled."""
     import SimpleITK as sitk  # noqa: N813
 
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(image.path), sitk.sitkFloat32))
-        return array.reshape(image.shape)
+        with quiet_itk():
+            read = sitk.ReadImage(str(image.path), sitk.sitkFloat32)
+        return sitk.GetArrayFromImage(read).reshape(image.shape)
     except (RuntimeError, ValueError):
         raise InputError(f"{image.path.name} is damaged. Copy it again.") from None

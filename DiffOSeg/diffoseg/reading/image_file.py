@@ -5,6 +5,8 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .nifti import require_whole_nifti
+from .quiet import quiet_itk
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813
@@ -33,13 +35,15 @@ def read_image(path: Path, *, components: bool = False) -> "sitk.Image":
     import SimpleITK as sitk  # noqa: N813
 
     _require_own_data(path)
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        require_whole_nifti(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-        _require_volume(path, reader, components)
-        return _without_time(reader.Execute())
+        with quiet_itk():
+            reader.ReadImageInformation()
+            _require_volume(path, reader, components)
+            return _without_time(reader.Execute())
     except RuntimeError as error:
         if "orthonormal" in str(error):
             raise InputError(
