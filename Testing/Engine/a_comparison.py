@@ -60,7 +60,7 @@ def a_comparison(
             "samples": samples,
             "seed": 0,
             "device": "cpu",
-            "region": [-20.4, 18.0, -17.0, 18.2, 15.0, 40.0],
+            "region_lps_mm": [-20.4, 18.0, -17.0, 18.2, 15.0, 40.0],
             "notice": "For demonstration and testing, not for clinical use",
         },
         timings={"total": 1.25},

@@ -223,10 +223,9 @@ def _write_header(figure: "Figure", view: _View) -> None:
     """Write what was predicted, how, and what it may be used for."""
     provenance = view.comparison.provenance
     width, height = figure.get_size_inches()
-    samples = max(len(result.samples) for result in view.comparison.results.values())
     low, high = view.window
     facts = [
-        f"{samples} sample{'s' * (samples != 1)} each",
+        wording.samples_text(view.comparison),
         f"weights: {provenance['weights_title']}" if "weights_title" in provenance else "",
         view.display.label(view.index),
         f"shown from {wording.number(low, 0)} to {wording.number(high, 0)}{view.unit}",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from ..comparison import ExpertRow, dice_matrix, experts_of
+from ..comparison import ExpertRow, dice_matrix, disagreement, experts_of
 from ..experts import CONSENSUS
 from ..job import Comparison
 from ..volume import Volume
@@ -23,10 +23,12 @@ _VOLUMES_NOTE = (
     " 2&nbsp;|A∩B|&nbsp;/&nbsp;(|A|+|B|). Surface distances are MONAI’s: the mean over both"
     " surfaces, and the larger of the two directions’ 95th percentiles.</p>"
 )
-_MAPS_NOTE = (
+_DISAGREEMENT_NOTE = (
     "Disagreement is the standard deviation over the experts’ probabilities: how differently they"
-    " draw. Spread is the standard deviation over one style’s samples: how sure the model is of it."
-    " These are two different things, and each has its own colours."
+    " draw. "
+)
+_SPREAD_NOTE = (
+    "Spread is the standard deviation over the samples of one style: how sure the model is of it."
 )
 _LIMITS = f"""<h2>Limits of use</h2>
 <ul>
@@ -64,7 +66,7 @@ def write_report(
         "<h2>Volumes</h2>",
         _volumes(comparison, rows, volume),
         "<h2>Picture</h2>",
-        _picture(comparison, picture, title),
+        _picture(comparison, rows, picture, title),
         "<h2>Slice by slice</h2>",
         slice_reader(comparison, volume),
         _agreement(comparison),
@@ -109,16 +111,11 @@ def _introduction(comparison: Comparison, volume: Volume) -> str:
             + (", and their consensus" if CONSENSUS in comparison.results else "")
         )
     )
-    samples = _samples(comparison)
     return (
-        f"{alert}<p>A model predicted {who}, from {samples} sample{'s' * (samples != 1)} each, in a"
-        f" region of the volume “{escape(volume.name)}”. These outlines are predicted in the"
-        " experts’ styles. Nobody drew them, and they are no person’s opinion of this scan.</p>"
+        f"{alert}<p>A model predicted {who}, from {wording.samples_text(comparison)}, in a"
+        f" region of the volume “{escape(volume.name)}”. What it draws is in the experts’ styles;"
+        " nobody drew it, and it is no person’s opinion of this scan.</p>"
     )
-
-
-def _samples(comparison: Comparison) -> int:
-    return max(len(result.samples) for result in comparison.results.values())
 
 
 def _warnings(comparison: Comparison) -> str:
@@ -129,35 +126,37 @@ def _warnings(comparison: Comparison) -> str:
 
 
 def _volumes(comparison: Comparison, rows: Sequence[ExpertRow], volume: Volume) -> str:
-    """Return the table of numbers, a row per result."""
-    label = next((row.interval.label for row in rows if row.interval), None)
-    unit = wording.intensity_unit(volume).strip()
-    heads = ["Predicted style of", "Volume, ml"]
-    heads += [f"{label[0].upper()}{label[1:]}, ml"] if label else []
-    heads += [
-        "Difference from consensus, ml", "Difference, %", "Largest diameter in a slice, mm",
-        f"Mean intensity, {unit}" if unit else "Mean intensity", "Presence, %",
-        "Dice with consensus", "Mean surface distance, mm", "95th percentile of it, mm",
-    ]  # fmt: skip
-    lines = [(named(comparison, row.name), _volume_cells(row, bool(label))) for row in rows]
-    return table(heads, lines) + _VOLUMES_NOTE
+    """Return the table of numbers: a line per result, and the columns that say anything."""
+    columns = {
+        head: cells
+        for head, cells in _volume_columns(rows, wording.intensity_unit(volume).strip()).items()
+        if set(cells) != {wording.MISSING}
+    }
+    names = [named(comparison, row.name) for row in rows]
+    lines = list(zip(names, zip(*columns.values(), strict=True), strict=True))
+    return table(["Predicted style of", *columns], lines) + _VOLUMES_NOTE
 
 
-def _volume_cells(row: ExpertRow, with_interval: bool) -> list[str]:
-    volume = wording.millilitres(row.volume_ml) if row.volume_ml else wording.NOTHING_MARKED
-    difference = row.difference_ml
-    return [
-        volume,
-        *([wording.interval_ends(row.interval)] if with_interval else []),
-        wording.number(difference, 3 if difference and abs(difference) < 1 else 2, signed=True),
-        wording.number(row.difference_percent, 0, signed=True),
-        wording.number(row.diameter_mm, 1),
-        wording.number(row.mean_intensity, 0),
-        wording.number(100 * row.presence, 0),
-        wording.dice_text(row.dice),
-        wording.number(row.surface_mm, 1),
-        wording.number(row.surface_95_mm, 1),
-    ]
+def _volume_columns(rows: Sequence[ExpertRow], unit: str) -> dict[str, list[str]]:
+    """Return the columns of numbers, a cell per row, by their heads."""
+    number = wording.number
+    label = next((row.interval.label for row in rows if row.interval), "interval")
+    intensity = f"Mean intensity, {unit}" if unit else "Mean intensity"
+    return {
+        "Volume, ml": [
+            wording.millilitres(row.volume_ml) if row.volume_ml else wording.NOTHING_MARKED
+            for row in rows
+        ],
+        f"{label[0].upper()}{label[1:]}, ml": [wording.interval_ends(r.interval) for r in rows],
+        "Difference from consensus, ml": [number(r.difference_ml, 3, signed=True) for r in rows],
+        "Difference, %": [number(r.difference_percent, 0, signed=True) for r in rows],
+        "Largest diameter in a slice, mm": [number(r.diameter_mm, 1) for r in rows],
+        intensity: [number(r.mean_intensity, 0) for r in rows],
+        "Presence, %": [number(100 * r.presence, 0) for r in rows],
+        "Dice with consensus": [wording.dice_text(r.dice) for r in rows],
+        "Mean surface distance, mm": [number(r.surface_mm, 1) for r in rows],
+        "95th percentile of it, mm": [number(r.surface_95_mm, 1) for r in rows],
+    }
 
 
 def _agreement(comparison: Comparison) -> str:
@@ -176,13 +175,15 @@ def _agreement(comparison: Comparison) -> str:
     return "<h2>Overlap between the experts’ styles (Dice)</h2>" + table(["", *names], lines)
 
 
-def _picture(comparison: Comparison, picture: Path, title: str) -> str:
+def _picture(comparison: Comparison, rows: Sequence[ExpertRow], picture: Path, title: str) -> str:
     names = ", ".join(wording.display_name(name) for name in comparison.results)
     alt = f"{title}: one slice with the outlines of {names}, and maps of where they differ."
+    notes = _DISAGREEMENT_NOTE if disagreement(comparison) is not None else ""
+    notes += _SPREAD_NOTE if rows[0].interval else ""
     source = data_url(picture.read_bytes())
     return (
-        f'<figure style="margin:0"><img class="whole" src="{source}" alt="{escape(alt)}">'
-        f"<figcaption>{_MAPS_NOTE}</figcaption></figure>"
+        f'<figure><div class="wide"><img class="whole" src="{source}" alt="{escape(alt)}"></div>'
+        f"<figcaption>{notes}</figcaption></figure>"
     )
 
 

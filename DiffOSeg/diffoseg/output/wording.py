@@ -53,6 +53,8 @@ def number(value: float | None, decimals: int, signed: bool = False) -> str:
     """Return a number with a true minus sign, or a dash where there is none."""
     if value is None:
         return MISSING
+    if signed and round(value, decimals) == 0:
+        return "0"
     return _minus(f"{value:{'+' if signed else ''}.{decimals}f}")
 
 
@@ -64,6 +66,13 @@ def dice_text(value: Dice | None) -> str:
 def intensity_unit(volume: Volume) -> str:
     """Return " HU" for CT; other scanners' numbers have no unit."""
     return " HU" if volume.modality == "CT" else ""
+
+
+def samples_text(comparison: Comparison) -> str:
+    """Say how many samples the results stand on."""
+    count = max(len(result.samples) for result in comparison.results.values())
+    each = " each" if len(comparison.results) > 1 else ""
+    return f"{count} sample{'s' * (count != 1)}{each}"
 
 
 def headline(comparison: Comparison) -> str:
