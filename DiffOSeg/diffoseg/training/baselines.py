@@ -93,7 +93,9 @@ class Baseline:
                 metadata = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path.name} cannot be read as a baseline ({error}).") from error
+            raise WeightsError(
+                f"{path.name} is missing or damaged, so there is no baseline; train it anew."
+            ) from error
         if metadata.get("format") != _FORMAT:
             raise WeightsError(f"{path.name} is not a baseline of this version; train it anew.")
         facts = json.loads(metadata["facts"])
