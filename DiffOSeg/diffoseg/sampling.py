@@ -122,10 +122,12 @@ def linear_times(T: int, steps: int) -> tuple[int, ...]:
 def information_times(
     schedule: CategoricalSchedule, steps: int, mask_distance: float
 ) -> tuple[int, ...]:
-    """Return ``steps`` falling times: T, then equal ratios of information from .05 to 200.
+    """Return ``steps`` falling times: T, then in equal ratios of information within .05..200.
 
     Most of a uniform grid comes after the choice between masks has been made; this one spends its
-    steps where it is. Times that fall together move apart by the least that keeps all distinct.
+    steps where it is. The times are the middles of equal parts of the range, not its ends: with
+    four steps that loses half as much, with eight or more the same. Times that fall together move
+    apart by the least that keeps all distinct.
 
     Args:
         schedule: the noise levels.
@@ -133,7 +135,7 @@ def information_times(
         mask_distance: mean number of pixels in which two experts' masks differ, above 0.
     """
     _check_steps(steps, schedule.T)
-    values = np.geomspace(*INFORMATION_RANGE, steps - 1)
+    values = np.geomspace(*INFORMATION_RANGE, 2 * steps - 1)[1::2]
     nearest = times_of_information(schedule, torch.from_numpy(values), mask_distance).numpy()
     order = np.arange(steps)
     times = np.minimum.accumulate(np.concatenate([[schedule.T], nearest]) + order) - order

@@ -276,14 +276,17 @@ def test_times_of_information_invert_it():
 
 
 def test_training_times_are_the_stated_mixture():
-    n = 40_000
-    times = draw_times(n, exact, 80.0, torch.Generator().manual_seed(0))
-    assert int(times.min()) >= 1
+    n, distance = 40_000, 1e7  # at so large a distance only the latest times decide
+    times = draw_times(n, exact, distance, torch.Generator().manual_seed(0))
+    first = int(times_of_information(exact, torch.tensor(200.0), distance))
+    assert 230 < first < 245
+    below = float((times < first).float().mean())  # drawn uniformly in t, and never otherwise
     error = 4 * math.sqrt(0.25 / n)
-    assert float((times == 250).float().mean()) == pytest.approx(0.1 + 0.45 / 250, abs=error)
-    first = int(times_of_information(exact, torch.tensor(200.0), 80.0))
-    below = float((times < first).float().mean())  # no informed draw falls here
     assert below == pytest.approx(0.45 * (first - 1) / 250, abs=error)
+    last = float(
+        (draw_times(n, exact, 80.0, torch.Generator().manual_seed(1)) == 250).float().mean()
+    )
+    assert last == pytest.approx(0.1 + 0.45 / 250, abs=4 * math.sqrt(0.09 / n))
 
 
 def test_published_training_times_are_uniform():

@@ -61,7 +61,8 @@ def test_information_times_part_the_information_in_equal_ratios():
     steps = 9
     times = torch.tensor(information_times(exact, steps, DISTANCE)[1:])
     values = information(exact, DISTANCE)[times - 1].log()
-    expected = torch.linspace(log(0.05), log(200), steps - 1, dtype=torch.float64)
+    part = log(200 / 0.05) / (steps - 1)
+    expected = log(0.05) + part * (torch.arange(steps - 1, dtype=torch.float64) + 0.5)
     torch.testing.assert_close(values, expected, rtol=0, atol=0.1)
 
 
@@ -247,7 +248,7 @@ def test_ten_strided_uniform_steps_lose_empty_masks_that_ten_informed_ddim_steps
 
 @pytest.mark.slow
 def test_all_250_steps_have_the_very_law():
-    laws, n = [MaskLaw.of_four_readers(seed) for seed in (1, 2, 3)], 512
+    laws, n = [MaskLaw.of_four_readers(seed) for seed in (1, 2)], 384
     scatter = np.sqrt(sum(own_replicates(law, n, 32).var() for law in laws)) / len(laws)
     excess = [
         law.excess_energy_distance(draw_masks(law, exact, 250, "ancestral", n, seed))
@@ -261,7 +262,7 @@ def test_sixteen_informed_ddim_steps_stay_within_three_thousandths_over_many_law
     excess, empty = [], []
     for seed in range(8):
         law = MaskLaw.of_four_readers(seed)
-        masks = draw_masks(law, exact, 16, "ddim", n=1024, seed=seed)
+        masks = draw_masks(law, exact, 16, "ddim", n=512, seed=seed)
         excess.append(law.excess_energy_distance(masks))
         empty.append(float((masks.sum(1) == 0).float().mean()) - law.empty_share)
     assert np.mean(excess) + 2 * np.std(excess) / np.sqrt(8) < 0.003
