@@ -23,7 +23,7 @@ from .simulated import DEFAULT_EXPERTS, Style, View, draw, draw_latents, style_p
 
 REGION_EDGE = 45.0  # mm in plane
 
-_SCENE, _CASE, _TRUTH = 0, 1, 2  # what a stream of random numbers is for
+_SCENE, _CASE, _TRUTH, ENUMERATED = range(4)  # what a stream of random numbers is for
 
 SHIFTS: dict[str, Recipe] = {
     "noise": Recipe(noise=(55.0, 75.0), grain=0.9),
@@ -88,7 +88,7 @@ class PhantomCohort(Sequence[Case]):
         index = range(len(self))[index]
         patient, session = divmod(index, self.draws)
         scene, view = self.scene(index)
-        drawings = self._drawings(view, patient, (_CASE, session), 1)
+        drawings = self._drawings(view, index, (_CASE, session), 1)
         suffix = f"-{session + 1}" if self.draws > 1 else ""
         label = f"phantom-{self.shift + '-' if self.shift else ''}{self.seed}-{patient:04d}"
         geometry = self._geometry()
@@ -103,9 +103,8 @@ class PhantomCohort(Sequence[Case]):
 
     def scene(self, index: int) -> tuple[Scene, View]:
         """Return what was rendered for a case and the experts' view of it."""
-        patient = range(len(self))[index] // self.draws
         recipe = SHIFTS[self.shift] if self.shift else Recipe()
-        scene = render(self._rng(patient, _SCENE), recipe, self.size, self.spacing)
+        scene = render(self.stream(index, _SCENE), recipe, self.size, self.spacing)
         return scene, View.of(scene, self.spacing)
 
     def case_truth(self, index: int, draws: int) -> dict[str, np.ndarray]:
@@ -114,20 +113,22 @@ class PhantomCohort(Sequence[Case]):
         The Monte-Carlo truth (tier M): probabilities estimated from it have a standard error of
         sqrt(p (1 - p) / draws).
         """
-        patient = range(len(self))[index] // self.draws
-        return self._drawings(self.scene(index)[1], patient, (_TRUTH,), draws)
+        return self._drawings(self.scene(index)[1], index, (_TRUTH,), draws)
 
     def _drawings(
-        self, view: View, patient: int, purpose: tuple[int, ...], draws: int
+        self, view: View, index: int, purpose: tuple[int, ...], draws: int
     ) -> dict[str, np.ndarray]:
         drawings = {}
         for row, style in enumerate(self.experts):
-            latents = draw_latents(self._rng(patient, *purpose, row), style, view, draws)
+            latents = draw_latents(self.stream(index, *purpose, row), style, view, draws)
             drawings[style.name] = view.paste(draw(view, style, latents))
         return drawings
 
-    def _rng(self, *key: int) -> np.random.Generator:
-        entropy = [self.seed, list(SHIFTS).index(self.shift) + 1 if self.shift else 0, *key]
+    def stream(self, index: int, *purpose: int) -> np.random.Generator:
+        """Return the random numbers that a case's patient has for one purpose, from the start."""
+        patient = range(len(self))[index] // self.draws
+        shift = list(SHIFTS).index(self.shift) + 1 if self.shift else 0
+        entropy = [self.seed, shift, patient, *purpose]
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
 
     def _geometry(self) -> Geometry:

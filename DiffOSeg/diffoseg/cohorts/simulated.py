@@ -13,7 +13,7 @@ chosen whatever the threshold, so that masks are not nested and no level sets ca
 Simulated people: they tell nothing about how real experts read, and are never clinical evidence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -157,6 +157,16 @@ class View:
         area = (solidness * zones["core"]).sum((1, 2)) * spacing[0] * spacing[1]
         return cls(seen, zones, area, window, _shape(scene.hu), spacing)
 
+    def at(self, here: slice) -> Self:
+        """Return the view of some of the slices alone."""
+        return replace(
+            self,
+            seen=self.seen[here],
+            zones={name: zone[here] for name, zone in self.zones.items()},
+            solid_area=self.solid_area[here],
+            shape=(len(self.solid_area[here]), *self.shape[1:]),
+        )
+
     def presence(self, style: Style) -> np.ndarray:
         """Return the probability, (K,), that the expert draws anything on each slice."""
         odds = style.detection + 2.5 * np.log((self.solid_area + 0.05) / 30.0)
@@ -206,6 +216,10 @@ class Latents:
     wobble: np.ndarray
     phase: np.ndarray
 
+    def at(self, here: slice) -> Self:
+        """Return the draws as they act on some of the slices alone."""
+        return replace(self, wobble=self.wobble[:, here])
+
 
 def draw_latents(rng: np.random.Generator, style: Style, view: View, draws: int) -> Latents:
     """Return the personal draws of ``draws`` drawings in the given style."""
@@ -244,11 +258,15 @@ def _knots(view: View) -> tuple[np.ndarray, np.ndarray]:
 def draw(view: View, style: Style, latents: Latents) -> np.ndarray:
     """Return the drawings, bool, (D, K, h, w); the same latents give the same drawings."""
     presence = view.presence(style)
-    drawings = np.empty((len(latents.attention), *view.seen.shape), bool)
+    drawings = np.zeros((len(latents.attention), *view.seen.shape), bool)
     for d, attention in enumerate(latents.attention):
-        decision = _decide(view, style, latents, d)
-        contour = _contour(decision, view, style, latents, d)
-        drawings[d] = (contour > 0) & (attention < presence)[:, None, None]
+        present = np.flatnonzero(attention < presence)
+        if not len(present):
+            continue
+        here = slice(int(present[0]), int(present[-1]) + 1)  # the rest need not be worked out
+        part, draws = view.at(here), latents.at(here)
+        contour = _contour(_decide(part, style, draws, d), part, style, draws, d)
+        drawings[d, here] = (contour > 0) & (attention < presence[here])[:, None, None]
     return drawings
 
 
