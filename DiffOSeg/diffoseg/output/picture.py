@@ -91,7 +91,11 @@ def comparison_figure(
         bottom = height - _HEADER - number * (_CELL + _CAPTION) - _CELL
         for column, draw in enumerate(line):
             left = _MARGIN + column * (_CELL + _GAP)
-            draw(figure.add_axes((left / width, bottom / height, _CELL / width, _CELL / height)))
+            draw(
+                figure.add_axes(
+                    (left / width, bottom / height, _CELL / width, _CELL / height), anchor="N"
+                )
+            )
     return figure
 
 
@@ -194,7 +198,9 @@ def _draw_map(axes: "Axes", view: _View, values: np.ndarray, title: str, colors:
     _draw_outline(axes, view, first, color="white", linewidth=0.8, linestyle="solid")
     _write_caption(axes, title, [])
     figure = cast("Figure", axes.figure)
-    bar = axes.inset_axes((0.0, -0.165, 1.0, 0.035))
+    rows, columns = _shape(view.field)
+    height = _CELL * min(1, rows * _aspect(view.display) / columns)  # of the image, inches
+    bar = axes.inset_axes((0.0, -0.47 / height, 1.0, 0.1 / height))
     scale = figure.colorbar(image, cax=bar, orientation="horizontal")
     scale.set_ticks([0, 0.25, 0.5], labels=["0", "standard deviation", "0.5"])
     scale.ax.tick_params(colors=_DIM, labelsize=8, length=0, pad=2)
