@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from diffoseg.errors import InputError, WeightsError
 from diffoseg.networks import UNet, UNetConfig, compact_config, published_config, widen
-from diffoseg.networks.layers import Attention, InputConv, time_embedding
+from diffoseg.networks.layers import Attention, InputConv, ResBlock, time_embedding
 from diffoseg.networks.prompt_block import FusionLayer, PromptBlock
 
 TOLERANCE = 2e-5  # absolute, of a probability; the published code ran on another machine
@@ -215,6 +215,13 @@ def test_attention_equals_its_definition():
     mixed = torch.einsum("bhij,bhcj->bhci", chance, v).reshape(2, 16, 15)
 
     torch.testing.assert_close(layer(x), x + layer.proj_out(mixed).view_as(x))
+
+
+def test_residual_branches_of_a_new_network_start_as_the_identity():
+    x = torch.randn(2, 16, 3, 5)
+
+    assert torch.equal(ResBlock(16, 16, 32, groups=4)(x, torch.randn(2, 32)), x)
+    assert torch.equal(Attention(16, head_channels=8, groups=4)(x), x)
 
 
 def test_time_is_cosines_and_then_sines():
