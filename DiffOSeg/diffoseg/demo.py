@@ -27,8 +27,8 @@ def write_demo_scan(folder: Path, metadata: ModelMetadata) -> tuple[Path, Box]:
     geometry = case.volume.geometry
     nodule = np.logical_or.reduce(list(case.masks.values()))
     center = geometry.index_to_point(np.argwhere(nodule).mean(0)[::-1])
-    half = (
-        np.array([metadata.patch * metadata.spacing_mm] * 2 + [_SLICES * geometry.spacing[2]]) / 2
-    )
+    # A voxel less than the field of view: wherever the box falls on the grid, one view holds it.
+    edge = (metadata.patch - 1) * metadata.spacing_mm
+    half = np.array([edge, edge, (_SLICES - 1) * geometry.spacing[2]]) / 2
     write_dicom_series(case.volume, folder, series_description="Phantom chest CT")
     return folder, Box(tuple(center - half), tuple(center + half))
