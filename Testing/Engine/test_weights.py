@@ -374,7 +374,6 @@ def test_values_that_are_not_numbers_are_refused_on_the_way_in_too(a_file):
         {"norm_groups": 0},
         {"head_channels": 0},
         {"blocks": 10**6},
-        {"blocks": 4096},
         {"multipliers": [1] * 1000},
         {"multipliers": [1, 4096]},
         {"multipliers": []},
@@ -392,6 +391,15 @@ def test_an_absurd_network_is_refused_before_it_is_built(a_file, change, monkeyp
     monkeypatch.setattr(weights, "restore_network", lambda *_: pytest.fail("was built"))
 
     with pytest.raises(WeightsError):
+        load_model(a_file)
+
+
+@pytest.mark.parametrize("change", [{"blocks": 4096}, {"multipliers": [1] * 12}])
+def test_more_blocks_than_the_file_has_tensors_are_not_even_laid_out(a_file, change, monkeypatch):
+    rewrite_with_fitting_hash(a_file, change_header=change_config(**change))
+    monkeypatch.setattr(weights, "check_tensors", lambda *_: pytest.fail("was laid out"))
+
+    with pytest.raises(WeightsError, match="cannot fill"):
         load_model(a_file)
 
 
