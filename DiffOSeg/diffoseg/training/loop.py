@@ -41,10 +41,10 @@ class LoopSettings:
     """
 
     iterations: int
-    batch: int = 32
+    batch: int = 16
     edge: int = 64
     learning_rate: float = 1e-3
-    ema: float = 0.999
+    ema: float = 0.998
     seed: int = 0
     every: int = 250
 

@@ -96,7 +96,7 @@ def centre_crop(values: np.ndarray, edge: int) -> np.ndarray:
 def mask_distance_of(slices: SliceSet) -> float:
     """Return D, the mean number of pixels in which two experts' marked masks of a slice differ."""
     marked = slices.masks > 0
-    present = marked.any((2, 3))
+    present = np.asarray(marked.any((2, 3)))
     total, pairs = 0.0, 0
     for first in range(marked.shape[1]):
         for second in range(first):

@@ -100,11 +100,8 @@ def slices_of(
 def centred_window(grid: ModelGrid, case: Case, edge: int) -> GridWindow:
     """Return a window of all of the region's slices, ``edge`` pixels square about its centre."""
     window = grid.window_of(case.region)
-    start = tuple(
-        middle - edge // 2
-        for middle in (window.start[axis] + window.size[axis] // 2 for axis in (1, 2))
-    )
-    return GridWindow((window.start[0], *start), (window.size[0], edge, edge))
+    top, left = (window.start[axis] + (window.size[axis] - edge) // 2 for axis in (1, 2))
+    return GridWindow((window.start[0], top, left), (window.size[0], edge, edge))
 
 
 def _slices_of_case(
@@ -117,7 +114,7 @@ def _slices_of_case(
     masks = np.stack(
         [grid.slices(case.masks[name].astype(np.float32), window) > 0.5 for name in experts], axis=1
     ).astype(np.uint8)
-    kept = _kept_slices(masks.any((1, 2, 3)))
+    kept = _kept_slices(np.asarray(masks.any((1, 2, 3))))
     return SliceSet(
         images=mapped[kept, None].astype(np.float32),
         masks=masks[kept],
@@ -161,7 +158,8 @@ def draw_batch(slices: SliceSet, iteration: int, *, size: int, edge: int, seed: 
     offsets = random.integers(0, room + 1, (size, 2))
     turns = random.integers(0, 4, size)
     mirrored = random.integers(0, 2, size)
-    images, masks = [], []
+    images: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
     for row, (top, left), turn, mirror in zip(rows, offsets, turns, mirrored, strict=True):
         for source, target in ((slices.images, images), (slices.masks, masks)):
             crop = source[row, :, top : top + edge, left : left + edge]

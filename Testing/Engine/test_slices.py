@@ -1,0 +1,96 @@
+"""Training slices: what is kept, how patients are split, and batches that a counter names."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from diffoseg.cohorts.case import Case
+from diffoseg.errors import InputError
+from diffoseg.geometry import Geometry
+from diffoseg.intensity import IntensityMapping
+from diffoseg.training.slices import SliceSet, draw_batch, slices_of
+from diffoseg.volume import Volume
+
+SPACING = 0.7
+
+
+def a_case(patient: str, marked: range, experts: tuple[str, ...] = ("A", "B")) -> Case:
+    random = np.random.default_rng(len(patient))
+    array = random.uniform(-900, 0, (9, 24, 24)).astype(np.float32)
+    masks = {}
+    for number, name in enumerate(experts):
+        mask = np.zeros(array.shape, bool)
+        for position in marked:
+            mask[position, 8 : 12 + number, 8:12] = True
+        masks[name] = mask
+    geometry = Geometry(
+        (24, 24, 9), (SPACING, SPACING, 2.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    )
+    return Case(patient, f"case-{patient}", Volume(array, geometry, "CT"), masks)
+
+
+def slices(*cases: Case, edge: int = 24) -> SliceSet:
+    mapping = IntensityMapping("window", -1000.0, 0.0)
+    return slices_of(cases, spacing_mm=SPACING, intensity=mapping, edge=edge)
+
+
+def a_set(patients: int = 10) -> SliceSet:
+    return slices(*[a_case(f"p{number}", range(3, 6)) for number in range(patients)])
+
+
+def test_every_marked_slice_and_one_nearby_empty_one_are_kept():
+    found = slices(a_case("p", range(3, 6)))
+
+    assert found.positions.tolist() == [2, 3, 4, 5]
+    assert found.masks.any((1, 2, 3)).tolist() == [False, True, True, True]
+
+
+def test_slices_on_the_grid_of_the_volume_are_its_own_voxels():
+    case = a_case("p", range(3, 6))
+
+    found = slices(case)
+
+    expected = case.volume.array[4] / 500 + 1
+    np.testing.assert_allclose(found.images[2, 0], expected, atol=1e-5)
+    np.testing.assert_array_equal(found.masks[2, 1], case.masks["B"][4])
+
+
+def test_no_patient_is_in_training_and_validation():
+    training, held_out = a_set().split(0.3, seed=4)
+
+    assert not set(training.patients) & set(held_out.patients)
+    assert len(set(held_out.patients)) == 3
+    assert len(training) + len(held_out) == len(a_set())
+
+
+def test_a_cohort_of_one_patient_cannot_be_split():
+    with pytest.raises(InputError, match="two patients"):
+        slices(a_case("p", range(3, 6))).split(0.1, seed=0)
+
+
+def test_cases_with_other_experts_are_refused_by_name():
+    with pytest.raises(InputError, match="case-q"):
+        slices(a_case("p", range(3)), a_case("q", range(3), experts=("A", "C")))
+
+
+def test_the_same_iteration_always_draws_the_same_batch_and_the_next_another():
+    found = a_set()
+
+    first, again, other = (
+        draw_batch(found, iteration, size=4, edge=16, seed=2) for iteration in (5, 5, 6)
+    )
+
+    np.testing.assert_array_equal(first.images, again.images)
+    assert first.random.integers(2**31) == again.random.integers(2**31)
+    assert not np.array_equal(first.images, other.images)
+
+
+def test_a_batch_turns_and_shifts_image_and_masks_together():
+    found = a_set()
+    copied = replace(found, images=found.masks[:, :1].astype(np.float32))
+
+    batch = draw_batch(copied, 0, size=32, edge=16, seed=0)
+
+    np.testing.assert_array_equal(batch.images[:, 0], batch.masks[:, 0])
+    assert len({mask.tobytes() for mask in batch.masks[:, 0]}) > 8
