@@ -127,6 +127,12 @@ def test_ddim_with_full_renewal_forgets_the_label():
     torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
+def test_renewal_mixes_the_two_extremes_in_proportion():
+    belief, x_t = torch.rand(1, 2, 5, 5).softmax(1), torch.randint(0, 2, (1, 5, 5))
+    none, some, full = (ddim(x_t, belief, exact, 90, 60, renewal) for renewal in (0.0, 0.3, 1.0))
+    torch.testing.assert_close(some, 0.7 * none + 0.3 * full, rtol=0, atol=1e-6)
+
+
 def test_published_skip_is_the_true_posterior_for_one_step_and_wrong_for_more():
     belief, x_t = torch.rand(1, 2, 5, 5).softmax(1), torch.randint(0, 2, (1, 5, 5))
     right = posterior(x_t, belief, published, 90, 89)
@@ -153,6 +159,17 @@ def test_a_chain_asks_once_a_time_and_reports_every_step():
     for state, (_, x_next) in zip(states[:-1], asked[1:], strict=True):
         assert torch.equal(state.x, x_next)
     assert torch.equal(states[-1].x, torch.zeros(2, 4, 4, dtype=torch.int64))
+
+
+def test_a_chain_draws_each_noise_once_and_none_for_its_last_step():
+    belief, drawn = torch.full((1, 2, 4, 4), 0.5), []
+
+    def noise(index):
+        drawn.append(index)
+        return torch.rand(1, 4, 4)
+
+    list(chain(lambda x, t: belief, (1, 2, 4, 4), exact, (250, 90, 40), posterior, noise))
+    assert drawn == [0, 1, 2]
 
 
 def test_the_last_state_is_the_likeliest_label_of_its_own_belief():
