@@ -79,6 +79,8 @@ def known(kind="experts"):
 
 
 IMAGE = np.zeros((1, 8, 8), np.float32)
+RING_AND_CORE = np.zeros((3, 8, 8), np.float32)
+RING_AND_CORE[0, 2:5, 2:5] = RING_AND_CORE[1:, 1:7, 1:7] = 1
 
 
 def dice(first, second):
@@ -100,22 +102,27 @@ def test_the_majority_of_three_is_what_two_of_them_draw(majority, held_out):
         assert dice(drawn, ring) > 0.9
 
 
-def test_the_rivals_score_as_they_must_on_experts_who_never_vary(heads, majority, held_out):
-    cases = [
-        TruthSlice(patient, image, np.stack([masks > 0] * 3, 1), EXPERTS)
-        for patient, image, masks in zip(
-            held_out.patients, held_out.images, held_out.masks, strict=True
-        )
-    ]
-    by_name = rivals(majority, heads)
-    found = {name: evaluate(rival, cases, samples=4) for name, rival in by_name.items()}
-    one, each, level = found.values()
+class Sure(Baseline):
+    """A baseline that knows what Ada, Ben and Cy always draw on one image."""
 
-    assert each.value("expert_dice") > 0.9 > one.value("expert_dice")
-    # One mask for all three experts, of which one is 3/4 away: 2/9 of that.
-    assert each.value("mixture_ged") < 0.08
-    assert one.value("mixture_ged") == pytest.approx(2 / 9 * 0.75, abs=0.05)
-    assert each.value("expert_ged") < level.value("expert_ged") + 0.02 < one.value("expert_ged")
+    def maps(self, image):
+        return RING_AND_CORE[1:2] if self.kind == "majority" else RING_AND_CORE
+
+
+def test_the_rivals_score_their_closed_forms_on_experts_who_never_vary():
+    draws = np.stack([RING_AND_CORE > 0] * 3, 1)
+    cases = [TruthSlice(name, IMAGE, draws, EXPERTS) for name in ("p0", "p1")]
+    pair = [Sure(PlainUNet(TINY, 3), kind, EXPERTS, {}) for kind in ("majority", "experts")]
+    one, each, level = (evaluate(rival, cases, samples=4) for rival in rivals(*pair).values())
+    core, ring = 9, 36  # pixels
+
+    for perfect in (each, level):
+        assert perfect.value("mixture_ged") == pytest.approx(0)
+        assert perfect.value("expert_ged") == pytest.approx(0)
+        assert perfect.value("expert_dice") == 1
+    assert one.value("mixture_ged") == pytest.approx((1 - core / ring) * (2 / 3 - 4 / 9))
+    assert one.value("expert_ged") == pytest.approx((1 - core / ring) * 2 / 3)
+    assert one.value("expert_dice") == pytest.approx((2 * core / (core + ring) + 2) / 3)
 
 
 def test_training_says_what_it_cost(heads):
