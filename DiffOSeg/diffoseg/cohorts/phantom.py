@@ -28,9 +28,9 @@ _SCENE, _CASE, _TRUTH, ENUMERATED = range(4)  # what a stream of random numbers 
 SHIFTS: dict[str, Recipe] = {
     "noise": Recipe(noise=(55.0, 75.0), grain=0.9),
     "nodule": Recipe(
-        radius=(3.0, 4.5),
+        radius=(3.4, 5.2),
         lobe=(1.2, 1.5),
-        solid=(-140.0, -60.0),
+        solid=(-120.0, -40.0),
         roughness=0.22,
         nodule="mostly ground-glass",
     ),
