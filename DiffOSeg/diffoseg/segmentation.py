@@ -95,7 +95,8 @@ class Segmenter:
             cancel: asked between steps.
 
         Raises:
-            InputError: a setting, an expert or the region is impossible.
+            InputError: a setting, an expert or the region is impossible, or the model tells more
+                than two classes apart.
             CancelledError: ``cancel`` said so.
             OutOfMemoryError: the device has too little memory.
         """
@@ -156,6 +157,11 @@ class Segmenter:
         return tuple(name for name in has if name in experts)
 
     def _settings(self, samples: int, steps: int | None) -> SamplerSettings:
+        if self.classes > 2:
+            raise InputError(
+                f"These weights tell {self.classes} classes apart; only two classes, a lesion and"
+                " its background, can be compared as masks."
+            )
         if not 1 <= samples <= _MOST_SAMPLES:
             raise InputError(f"{samples} samples were asked for. Choose from 1 to {_MOST_SAMPLES}.")
         metadata = self.model.metadata
@@ -202,7 +208,7 @@ class Segmenter:
         for index in range(len(canvas.images)):
             noise = self._noise(name, seed, canvas.window)
             x_T = (noise.draw([(0, canvas.window.start[0] + index)], 0) * self.classes).long()
-            foreground = self._predict(canvas, name, [index], x_T, T)[0, 1:].sum(0)
+            foreground = self._predict(canvas, name, [index], x_T, T, 0)[0, 1:].sum(0)
             for tile in range(len(canvas.tiling.corners)):
                 highest[index, tile] = float(foreground[canvas.tiling.place(tile)].max())
             watch.step("searching the volume")
@@ -229,8 +235,8 @@ class Segmenter:
             chunk = rows[first : first + self.batch_size]
             keys = [(sample, canvas.window.start[0] + index) for sample, index in chunk]
             states = chain(
-                lambda x_t, t, chunk=chunk: self._predict(  # type: ignore[misc]
-                    canvas, name, [index for _, index in chunk], x_t, t
+                lambda x_t, t, chunk=chunk, first=first: self._predict(  # type: ignore[misc]
+                    canvas, name, [index for _, index in chunk], x_t, t, first
                 ),
                 (len(chunk), self.classes, *canvas.window.size[1:]),
                 self.model.schedule,
@@ -244,7 +250,13 @@ class Segmenter:
         yield from finished.reshape(samples, *canvas.window.size)
 
     def _predict(
-        self, canvas: _Canvas, name: str, slices: Sequence[int], x_t: Tensor, t: int
+        self,
+        canvas: _Canvas,
+        name: str,
+        slices: Sequence[int],
+        x_t: Tensor,
+        t: int,
+        first_row: int,
     ) -> Tensor:
         expert = None if name == CONSENSUS else self.model.panel.index_of(name)
 
@@ -261,6 +273,7 @@ class Segmenter:
             predict_tiles,
             self.classes,
             self.micro_batch,
+            range(first_row, first_row + len(x_t)),
         )
 
     def _noise(self, name: str, seed: int, window: GridWindow) -> NoiseField:

@@ -4,7 +4,7 @@ The network was trained on squares of one size. A larger canvas is covered by ov
 whose predictions are blended, so that nothing is ever asked outside what it was trained on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,11 +51,15 @@ class Tiling:
         predict_tiles: TilePrediction,
         classes: int,
         micro_batch: int,
+        identities: Sequence[int],
     ) -> Tensor:
         """Return blended x_0 probabilities (B, K, H, W) of whole canvases.
 
-        The network always runs on exactly ``micro_batch`` tiles, the last ones padded, because
-        what a library computes for one row may depend on the batch's size but not on its content.
+        The network always runs on exactly ``micro_batch`` tiles, and a tile's place among them
+        follows from the identity of its row, so that the same row gets the same bytes whatever is
+        asked together: what a library computes for one row of a batch depends on the batch's size
+        and on the row's place in it (the last few numbers of an array take another code path),
+        never on the other rows.
 
         Args:
             x_t: noisy labels, int64, (B, H, W).
@@ -64,24 +68,34 @@ class Tiling:
             predict_tiles: the network on ``micro_batch`` tiles.
             classes: K; class 0 is the background.
             micro_batch: tiles a network call.
+            identities: B distinct numbers, what each row is apart from this call.
         """
         weight = _weight(self.edge).to(images)
-        pairs = active.nonzero().tolist()
         total = images.new_zeros(len(x_t), classes, *self.canvas)
         covered = images.new_zeros(len(x_t), *self.canvas)
-        for first in range(0, len(pairs), micro_batch):
-            chunk = pairs[first : first + micro_batch]
-            padded = chunk + chunk[-1:] * (micro_batch - len(chunk))
+        for places in self._calls(active, micro_batch, identities):
+            any_pair = next(iter(places.values()))
+            pairs = [places.get(place, any_pair) for place in range(micro_batch)]
             probabilities = predict_tiles(
-                torch.stack([x_t[row][self.place(tile)] for row, tile in padded]),
-                torch.stack([images[row][:, *self.place(tile)] for row, tile in padded]),
+                torch.stack([x_t[row][self.place(tile)] for row, tile in pairs]),
+                torch.stack([images[row][:, *self.place(tile)] for row, tile in pairs]),
             )
-            for (row, tile), tile_probabilities in zip(chunk, probabilities, strict=False):
+            for place, (row, tile) in places.items():
                 rows, columns = self.place(tile)
-                total[row, :, rows, columns] += tile_probabilities * weight
+                total[row, :, rows, columns] += probabilities[place] * weight
                 covered[row, rows, columns] += weight
         total[:, 0] += covered == 0
         return total / covered.masked_fill(covered == 0, 1.0)[:, None]
+
+    def _calls(
+        self, active: Tensor, micro_batch: int, identities: Sequence[int]
+    ) -> list[dict[int, tuple[int, int]]]:
+        """Return the network calls: for each, which (row, tile) is at which place of the batch."""
+        calls: dict[int, dict[int, tuple[int, int]]] = {}
+        for row, tile in active.nonzero().tolist():
+            call, place = divmod(identities[row] * len(self.corners) + tile, micro_batch)
+            calls.setdefault(call, {})[place] = (row, tile)
+        return list(calls.values())
 
 
 def _starts(length: int, edge: int) -> list[int]:

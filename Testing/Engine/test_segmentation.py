@@ -1,0 +1,278 @@
+"""The Segmenter: same bytes whatever the batch, answers in place, and plain refusals."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from diffoseg.diffusion import CategoricalSchedule
+from diffoseg.errors import CancelledError, InputError, OutOfMemoryError
+from diffoseg.experts import ExpertPanel
+from diffoseg.geometry import Box, Geometry
+from diffoseg.intensity import IntensityMapping
+from diffoseg.job import Comparison
+from diffoseg.metadata import ModelMetadata
+from diffoseg.model import Model
+from diffoseg.networks.config import UNetConfig
+from diffoseg.networks.unet import UNet, widen
+from diffoseg.segmentation import Segmenter
+from diffoseg.volume import Volume
+
+PATCH = 32
+REGION = Box((6, 6, 3), (22, 22, 9))
+EVERYONE = ("consensus", "Ann", "Bob")
+
+
+@cache
+def a_model() -> Model:
+    """A network with random weights, answers that vary, and a short chain."""
+    torch.manual_seed(0)
+    consensus = UNet(
+        UNetConfig(
+            1,
+            base=8,
+            multipliers=(1, 2),
+            blocks=1,
+            attention_factors=(2,),
+            head_channels=8,
+            norm_groups=4,
+            prompt_size=(16, 16),
+            prompt_width=8,
+        )
+    )
+    for values in consensus.parameters():
+        values.data += 0.1 * torch.randn_like(values)
+    personal = widen(consensus, 2)
+    for values in personal.parameters():
+        values.data += 0.1 * torch.randn_like(values)
+    metadata = ModelMetadata(
+        title="random",
+        intensity=IntensityMapping("window", -1000.0, 200.0),
+        spacing_mm=0.7,
+        patch=PATCH,
+        steps=4,
+        mask_distance=80.0,
+    )
+    schedule = CategoricalSchedule.cosine(50, "exact")
+    return Model(consensus, personal, schedule, ExpertPanel.of("Ann", "Bob"), metadata)
+
+
+class BrightPixels(Model):
+    """A stand-in with a known answer: each pixel's probability is its mapped intensity."""
+
+    def predict_x0(self, x_t, t, image, expert=None):
+        foreground = (image[:, 0] + 1) / 2
+        return torch.stack([1 - foreground, foreground], 1)
+
+
+def a_pixelwise_model() -> Model:
+    return BrightPixels(**{name: getattr(a_model(), name) for name in a_model().__match_args__})
+
+
+def a_volume(size=(40, 36, 8), spacing=(0.7, 0.7, 2.0)) -> Volume:
+    random = np.random.default_rng(1)
+    k, j, i = np.mgrid[: size[2], : size[1], : size[0]]
+    middle = [(n - 1) / 2 for n in size]
+    distance = np.sqrt(
+        ((i - middle[0]) * spacing[0]) ** 2
+        + ((j - middle[1]) * spacing[1]) ** 2
+        + ((k - middle[2]) * spacing[2]) ** 2
+    )
+    hu = np.where(distance < 5, 0, -850) + random.normal(0, 20, distance.shape)
+    geometry = Geometry(size, spacing, (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    return Volume(hu.astype(np.float32), geometry, "CT")
+
+
+def as_bytes(comparison: Comparison) -> dict[str, tuple[bytes, bytes]]:
+    return {
+        name: (result.probability.tobytes(), result.samples.tobytes())
+        for name, result in comparison.results.items()
+    }
+
+
+def answer(batch_size: int = 16, region: Box | None = REGION, **options) -> Comparison:
+    segmenter = Segmenter(a_model(), "cpu", batch_size=batch_size)
+    return segmenter.segment(a_volume(), region, **{"samples": 3, **options})
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_same_seed_gives_the_same_bytes_for_batches_of_1_3_and_16():
+    one, three, sixteen = (as_bytes(answer(batch_size, steps=2)) for batch_size in (1, 3, 16))
+
+    assert one == three == sixteen
+
+
+def test_another_seed_gives_other_samples():
+    assert as_bytes(answer(seed=1)) != as_bytes(answer(seed=0))
+
+
+def test_asking_fewer_experts_or_samples_changes_no_answer_that_is_asked():
+    whole = answer()
+    part = answer(experts=("Bob",), samples=2)
+
+    assert list(part.results) == ["Bob"]
+    np.testing.assert_array_equal(part.results["Bob"].samples, whole.results["Bob"].samples[:2])
+
+
+def test_results_come_consensus_first_then_in_the_panels_order():
+    assert tuple(answer(experts=("Bob", "consensus", "Ann")).results) == EVERYONE
+
+
+def test_a_known_answer_lands_on_the_voxels_it_belongs_to():
+    volume = a_volume(size=(50, 44, 8), spacing=(0.5, 0.6, 2.0))
+
+    comparison = Segmenter(a_pixelwise_model(), "cpu").segment(volume, REGION, samples=2)
+
+    (i, j, k), size = comparison.region_start, comparison.region_geometry.size
+    inside = volume.array[k : k + size[2], j : j + size[1], i : i + size[0]]
+    found = comparison.results["consensus"].mask
+    assert np.mean(found != (inside > -400)) < 0.01
+    assert comparison.region_geometry == volume.geometry.crop((i, j, k), size)
+    corners = comparison.region_geometry.bounding_box()
+    assert np.all(np.subtract(corners.lower, REGION.lower) > -1.5)
+    assert np.all(np.subtract(REGION.upper, corners.upper) > -1.5)
+
+
+def test_a_mask_is_where_the_mean_over_the_samples_exceeds_one_half():
+    result = answer().results["Ann"]
+
+    np.testing.assert_array_equal(result.mask, result.probability > 0.5)
+    assert result.presence == np.mean([sample.any() for sample in result.samples])
+
+
+@pytest.mark.parametrize("flips", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_flipped_volume_gives_the_same_physical_answer(flips: tuple[int, ...]):
+    volume = a_volume()
+    direction, origin = np.eye(3), np.zeros(3)
+    for axis in flips:  # array axis 0 is k
+        patient = 2 - axis
+        origin[patient] = (volume.geometry.size[patient] - 1) * volume.geometry.spacing[patient]
+        direction[patient, patient] = -1
+    flipped = Volume(
+        np.ascontiguousarray(np.flip(volume.array, flips)),
+        replace(volume.geometry, origin=tuple(origin), direction=tuple(direction.ravel())),
+        "CT",
+    )
+    segmenter = Segmenter(a_model(), "cpu")
+
+    straight = segmenter.segment(volume, REGION, ("Ann",), samples=2).results["Ann"]
+    turned = segmenter.segment(flipped, REGION, ("Ann",), samples=2).results["Ann"]
+
+    np.testing.assert_array_equal(np.flip(turned.mask, flips), straight.mask)
+
+
+def test_a_region_larger_than_the_network_sees_is_answered_in_one_piece():
+    volume = a_volume(size=(90, 80, 3))
+
+    whole = Segmenter(a_pixelwise_model(), "cpu").segment(
+        volume, Box((0, 0, 0), (62, 55, 4)), ("consensus",), samples=1
+    )
+
+    found = whole.results["consensus"].mask
+    assert found.shape == volume.array.shape
+    assert np.mean(found != (volume.array > -400)) < 0.01
+
+
+def test_a_whole_volume_is_searched_and_answered_around_what_was_found():
+    volume = a_volume(size=(150, 140, 3))
+
+    comparison = Segmenter(a_pixelwise_model(), "cpu").segment(volume, samples=1)
+
+    assert comparison.results["consensus"].mask.any()
+    assert any("No region" in sentence for sentence in comparison.warnings)
+
+
+def test_a_volume_in_which_nothing_is_found_is_still_answered():
+    volume = a_volume()
+    empty = replace(volume, array=np.full_like(volume.array, -1000) + 0.01)
+
+    comparison = Segmenter(a_pixelwise_model(), "cpu").segment(empty, samples=1)
+
+    assert not comparison.results["consensus"].mask.any()
+    assert comparison.results["consensus"].presence == 0
+
+
+def test_one_slice_alone_is_answered():
+    comparison = Segmenter(a_model(), "cpu").segment(a_volume(size=(40, 36, 1)), samples=1)
+
+    assert comparison.results["Ann"].mask.shape[0] == 1
+
+
+def test_progress_counts_up_to_its_total_and_names_who_is_drawn():
+    told: list[tuple[int, int, str]] = []
+    answer(progress=lambda *step: told.append(step))
+
+    assert [done for done, *_ in told] == list(range(1, told[0][1] + 1))
+    assert {what for *_, what in told} == {"the consensus", "Ann", "Bob"}
+
+
+def test_cancel_stops_at_the_next_step():
+    asked = iter(range(1000))
+    with pytest.raises(CancelledError):
+        answer(cancel=lambda: next(asked) >= 2)
+    assert next(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"samples": 0}, "0 samples"),
+        ({"samples": 10**6}, "from 1 to"),
+        ({"steps": 0}, "0 steps"),
+        ({"steps": 51}, "1..50"),
+        ({"experts": ("Zoe",)}, "It knows: consensus, Ann, Bob"),
+        ({"experts": ()}, "at least one"),
+        ({"region": Box((900, 900, 900), (950, 950, 950))}, "outside"),
+    ],
+)
+def test_impossible_requests_are_refused_in_a_sentence(options: dict, words: str):
+    with pytest.raises(InputError, match=words):
+        answer(**options)
+
+
+def test_a_model_without_a_consensus_says_so():
+    alone = replace(a_model(), consensus=None)
+    with pytest.raises(InputError, match="no consensus"):
+        Segmenter(alone, "cpu").segment(a_volume(), REGION, ("consensus",))
+
+
+def test_more_than_two_classes_are_refused_until_asked_for():
+    config = replace(a_model().consensus.config, classes=3)
+    metadata = replace(a_model().metadata, classes=("background", "core", "halo"))
+    model = replace(a_model(), consensus=UNet(config), personal=None, metadata=metadata)
+    with pytest.raises(InputError, match="two classes"):
+        Segmenter(model, "cpu").segment(a_volume(), REGION)
+
+
+def test_too_little_memory_is_said_in_a_sentence(monkeypatch):
+    segmenter = Segmenter(a_pixelwise_model(), "cpu")
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(BrightPixels, "predict_x0", exhausted)
+    with pytest.raises(OutOfMemoryError, match="smaller region"):
+        segmenter.segment(a_volume(), REGION)
+
+
+def test_what_lies_outside_the_training_is_said_and_still_answered():
+    magnetic = replace(a_volume(), modality="MR")
+
+    comparison = Segmenter(a_model(), "cpu").segment(magnetic, REGION, samples=1)
+
+    assert any("MR" in sentence for sentence in comparison.warnings)
+    assert set(comparison.results) == set(EVERYONE)
+
+
+def test_an_ordinary_volume_with_a_region_raises_no_warning():
+    assert answer().warnings == ()

@@ -1,0 +1,92 @@
+"""Tiles cover a canvas, and blending them changes nothing where they agree."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffoseg.tiling import OVERLAP, Tiling
+
+
+@given(st.integers(8, 70), st.integers(8, 70))
+def test_tiles_cover_every_pixel_and_stay_inside(height: int, width: int):
+    tiling = Tiling.cover((height, width), 8)
+    seen = torch.zeros(height, width)
+
+    for tile in range(len(tiling.corners)):
+        assert seen[tiling.place(tile)].shape == (8, 8)
+        seen[tiling.place(tile)] += 1
+
+    assert seen.min() >= 1
+
+
+def test_neighbouring_tiles_share_at_least_the_overlap():
+    tops = sorted({top for top, _ in Tiling.cover((100, 64), 64).corners})
+    assert len(tops) == 2
+    assert tops[0] + 64 - tops[1] >= OVERLAP * 64
+
+
+def predict(tiling: Tiling, x_t: torch.Tensor, active: torch.Tensor, network, micro_batch: int):
+    images = torch.arange(x_t.numel()).reshape(len(x_t), 1, *x_t.shape[1:]).float()
+    return tiling.predict(x_t, images, active, network, 2, micro_batch, range(len(x_t)))
+
+
+def pixelwise(tiles: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """A network that answers each pixel by its own image value."""
+    foreground = images[:, 0] / 10_000
+    return torch.stack([1 - foreground, foreground], 1)
+
+
+def test_blending_a_pixelwise_network_gives_its_answer_on_the_whole_canvas():
+    tiling = Tiling.cover((20, 13), 8)
+    x_t = torch.zeros(3, 20, 13, dtype=torch.long)
+    active = torch.ones(3, len(tiling.corners), dtype=torch.bool)
+
+    result = predict(tiling, x_t, active, pixelwise, 4)
+
+    expected = torch.arange(x_t.numel()).reshape(x_t.shape) / 10_000
+    torch.testing.assert_close(result[:, 1], expected.float())
+    torch.testing.assert_close(result.sum(1), torch.ones(3, 20, 13))
+
+
+def test_what_no_active_tile_covers_is_background_for_certain():
+    tiling = Tiling.cover((8, 16), 8)
+    active = torch.zeros(1, len(tiling.corners), dtype=torch.bool)
+    active[0, 0] = True
+
+    result = predict(tiling, torch.zeros(1, 8, 16, dtype=torch.long), active, pixelwise, 4)
+
+    assert (result[0, 0, :, 8:] == 1).all()
+    assert (result[0, 1, :, 8:] == 0).all()
+    assert result[0, 1, 4, 4] > 0
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 64])
+def test_the_network_always_sees_the_same_number_of_tiles(micro_batch: int):
+    tiling = Tiling.cover((20, 20), 8)
+    active = torch.ones(2, len(tiling.corners), dtype=torch.bool)
+    counts = []
+
+    def network(tiles: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        counts.append(len(tiles))
+        return pixelwise(tiles, images)
+
+    predict(tiling, torch.zeros(2, 20, 20, dtype=torch.long), active, network, micro_batch)
+
+    assert set(counts) == {micro_batch}
+
+
+def test_a_rows_place_in_the_networks_batch_follows_from_its_identity():
+    tiling = Tiling.cover((8, 8), 8)
+    canvases = torch.zeros(3, 8, 8, dtype=torch.long)
+    images = torch.tensor([10.0, 11.0, 12.0]).view(3, 1, 1, 1).expand(3, 1, 8, 8)
+    seen = []
+
+    def network(tiles: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        seen.append([int(value) for value in images[:, 0, 0, 0]])
+        return pixelwise(tiles, images)
+
+    active = torch.ones(3, 1, dtype=torch.bool)
+    tiling.predict(canvases, images, active, network, 2, 4, [6, 7, 8])
+
+    assert seen == [[10, 10, 10, 11], [12, 12, 12, 12]]
