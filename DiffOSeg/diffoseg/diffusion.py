@@ -65,12 +65,12 @@ class CategoricalSchedule:
         object.__setattr__(self, "alpha_bar", alpha_bar.float())
 
     @classmethod
-    def cosine(cls, T: int = 250, variant: str = "exact") -> "CategoricalSchedule":
+    def cosine(cls, T: int = 250, variant: str = "published") -> "CategoricalSchedule":
         """Return the cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672)."""
         return cls("cosine", T, variant)
 
     @classmethod
-    def linear(cls, T: int = 250, variant: str = "exact") -> "CategoricalSchedule":
+    def linear(cls, T: int = 250, variant: str = "published") -> "CategoricalSchedule":
         """Return the schedule with beta from 0.01 to 0.2 in equal steps; its variants agree."""
         return cls("linear", T, variant)
 

@@ -15,7 +15,7 @@ from diffoseg.intensity import IntensityMapping
 from diffoseg.model import Model, ModelMetadata
 from diffoseg.networks import UNet, UNetConfig
 
-SCHEDULE = CategoricalSchedule.cosine(T=20)
+SCHEDULE = CategoricalSchedule.cosine(20, "exact")
 PANEL = ExpertPanel.of("Ada", "Ben", "Cleo")
 
 
