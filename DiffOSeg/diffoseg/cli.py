@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -31,13 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     6 dependency. Every code but 0 comes with one line on stderr; the environment variable
     DIFFOSEG_DEBUG=1 adds the traceback.
     """
+    debugging = os.environ.get("DIFFOSEG_DEBUG") == "1"
     try:
         arguments = _parser().parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
-        arguments.run(arguments)
+        with warnings.catch_warnings(action="default" if debugging else "ignore"):
+            arguments.run(arguments)
     except SystemExit as finished:  # --help and --version
         return int(finished.code or 0)
     except BaseException as error:
-        if os.environ.get("DIFFOSEG_DEBUG") == "1":
+        if debugging:
             traceback.print_exc()
         reported = as_reported(error)
         print(f"diffoseg: {reported}", file=sys.stderr)
