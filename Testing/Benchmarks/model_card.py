@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from diffoseg.cohorts.calibration import Calibration, calibrate
+from diffoseg.cohorts.calibration import GATE, Calibration, calibrate
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.evaluation import (
     Evaluation,
@@ -24,7 +24,7 @@ from diffoseg.evaluation import (
     oracle,
 )
 from diffoseg.model import Model
-from diffoseg.phantom_evaluation import ModelPredictor, truth_slices
+from diffoseg.phantom_evaluation import DRAWS, ModelPredictor, truth_slices
 from diffoseg.progress import Progress
 from diffoseg.training.baselines import Baseline, rivals
 from diffoseg.weights import content_hash, load_model
@@ -86,17 +86,17 @@ def card(
     held_out = facts["held_out"]
     return f"""# {about.title}
 
-For demonstration and testing, **not for clinical use**. Trained on synthetic phantoms alone; nothing
-here says how it draws on patients.
+For demonstration and testing, **not for clinical use**. Trained on synthetic phantoms alone;
+nothing here says how it draws on patients.
 
 | | |
 |---|---|
-| networks | the paper's at half width: consensus (stage I) and {len(model.experts)} experts (stage II), \
-{model.parameter_count:,} values, float16 |
-| reads | CT, {about.intensity.low:g} to {about.intensity.high:g} HU, pixels of {about.spacing_mm:g} mm, \
-a field of view of {about.patch} x {about.patch} pixels around a lesion |
-| draws with | {about.sampler}, {about.steps} of {model.schedule.T} steps; mask distance \
-D = {about.mask_distance:.0f} pixels |
+| networks | the paper's at half width: consensus and {len(model.experts)} experts |
+| values | {model.parameter_count:,}, float16 |
+| reads | CT, {about.intensity.low:g} to {about.intensity.high:g} HU |
+| field of view | {about.patch} x {about.patch} pixels of {about.spacing_mm:g} mm around a lesion |
+| draws with | {about.sampler}, {about.steps} of {model.schedule.T} steps |
+| mask distance | D = {about.mask_distance:.0f} pixels |
 | content hash | `{facts["weights_hash"]}` |
 
 ## How it was trained
@@ -105,31 +105,30 @@ D = {about.mask_distance:.0f} pixels |
 
 ## How good it is
 
-{held_out["slices"]} slices of {held_out["cases"]} held-out phantoms (cohort seed {held_out["seed"]}, which \
-no training saw), {facts["samples"]} samples of each
-expert; the truth is 16 fresh drawings by each expert. Mean [95 % interval, bootstrap over patients].
-GED_U is unbiased: 0 is a perfect sampler, and every value is an excess over that floor.
+{held_out["slices"]} slices of {held_out["cases"]} held-out phantoms (cohort seed
+{held_out["seed"]}, which no training saw), {facts["samples"]} samples of each expert; the truth is
+{DRAWS} fresh drawings by each expert. Mean [95 % interval, bootstrap over patients]. GED_U is
+unbiased: 0 is a perfect sampler, and every value is an excess over that floor.
 
 {markdown_table(scored | bounds, TRUTH)}
 {markdown_table(scored | bounds, BELIEF)}
 Paired differences to the rivals, which had the same slices, the same network and as many steps:
 
 {differences_table(OURS, scored, DECIDING)}
-The level-set gate of these phantoms (what level sets of the *true* marginals lose on present masks) is
-{calibration.gate:.3f} ± {calibration.gate_error:.3f}; from 0.03 on, a cohort can tell diffusion from \
-thresholding.
-Their slices: marked by 1, 2, 3, 4 of the experts {_shares(calibration.present_by_count)}; mean distance \
-between two
-experts {calibration.distance:.2f}, between two present masks {calibration.distance_present:.2f}; median \
+The level-set gate of these phantoms (what level sets of the *true* marginals lose on present masks)
+is {calibration.gate:.3f} ± {calibration.gate_error:.3f}; from {GATE} on, a cohort can tell
+diffusion from thresholding. Their slices: marked by 1, 2, 3, 4 of the experts
+{_shares(calibration.present_by_count)}; mean distance between two experts
+{calibration.distance:.2f}, between two present masks {calibration.distance_present:.2f}; median
 diameter {calibration.diameter:.1f} mm.
 
 ## Limits
 
-* Simulated experts on simulated nodules: their styles are made up, and real readers do not draw so.
+* Simulated experts on simulated nodules: the styles are made up, and real readers do not draw so.
 * One kind of lesion, near the middle of the region; give it a region of about 45 mm.
-* Two-dimensional: each slice is seen alone, and samples are kept together through the slices by sharing
-  their noise.
-* The spread says nothing about scans unlike its training, which the program names before it answers.
+* Two-dimensional: each slice is seen alone, and the slices of a sample are kept together by
+  sharing their noise.
+* The spread says nothing about scans unlike its training; the program names such before it answers.
 """
 
 
