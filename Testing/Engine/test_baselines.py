@@ -29,7 +29,9 @@ EXPERTS = ("Ada", "Ben", "Cy")
 TINY = UNetConfig(
     1, base=8, multipliers=(1, 2), blocks=1, attention_factors=(), head_channels=8, norm_groups=4
 )
-SETTINGS = LoopSettings(iterations=120, batch=8, edge=16, learning_rate=1e-2, seed=1, every=60)
+SETTINGS = LoopSettings(
+    iterations=60, batch=4, edge=16, learning_rate=6e-2, ema=0.9, seed=1, every=30
+)
 
 
 def disks(count, seed):
@@ -38,8 +40,8 @@ def disks(count, seed):
     rows, columns = np.mgrid[:20, :20]
     centres = random.uniform(7, 13, (count, 2, 1, 1))
     radius = np.hypot(rows - centres[:, 0], columns - centres[:, 1])
-    core, ring = radius < 3, radius < 6
-    image = core.astype(float) + ring + random.normal(0, 0.2, core.shape) - 1
+    core, ring = radius < 3.5, radius < 6.5
+    image = 2.0 * core + ring + random.normal(0, 0.2, core.shape) - 1
     return SliceSet(
         images=image[:, None].astype(np.float32),
         masks=np.stack([core, ring, ring], 1).astype(np.uint8),
@@ -62,7 +64,7 @@ def heads(held_out):
 
 @pytest.fixture(scope="module")
 def majority(held_out):
-    settings = replace(SETTINGS, iterations=60)
+    settings = replace(SETTINGS, iterations=40)
     return train_baseline(disks(24, seed=0), held_out, "majority", TINY, settings, device=CPU)
 
 
@@ -126,7 +128,7 @@ def test_the_rivals_score_their_closed_forms_on_experts_who_never_vary():
 
 
 def test_training_says_what_it_cost(heads):
-    assert heads.training["iterations"] == 120
+    assert heads.training["iterations"] == 60
     assert heads.training["cpu_seconds"] > 0
     assert heads.training["best_validation"] < 0.2
 
