@@ -75,7 +75,7 @@ def _soft(masks: Tensor, generator: torch.Generator | None, classes: int) -> Ten
 def _intersection(masks: Tensor, generator: torch.Generator | None, classes: int) -> Tensor:
     images, experts = masks.shape[:2]
     count = torch.randint(1, experts + 1, (images, 1), generator=generator)
-    rank = torch.rand(images, experts, generator=generator).argsort(1).argsort(1)
+    rank = torch.rand(images, experts, generator=generator).argsort(1)  # a random order
     left_out = (rank >= count).to(masks.device)[:, :, None, None]
     return (masks.bool() | left_out).all(1).long()
 

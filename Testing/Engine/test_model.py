@@ -206,6 +206,7 @@ def test_metadata_name_a_missing_field(name):
         ("spacing_mm", "0.7"),
         ("spacing_mm", float("nan")),
         ("spacing_mm", -1.0),
+        ("spacing_mm", float("inf")),
         ("classes", ["background"]),
         ("classes", "background"),
         ("image_channels", [1, 2]),
