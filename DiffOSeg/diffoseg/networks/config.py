@@ -142,6 +142,7 @@ def compact_config(stage: Stage, image_channels: int, experts: int = 4) -> UNetC
         experts=_experts_of(stage, experts),
         prompt_size=(4, 4),
         prompt_width=64,
+        prompt_dropout=0.1,
     )
 
 

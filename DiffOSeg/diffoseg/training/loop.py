@@ -67,9 +67,9 @@ class Run(Generic[Network]):
     """One training run: everything that a checkpoint has to bring back."""
 
     def __init__(self, network: Network, settings: LoopSettings, device: torch.device):
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         network.to(device).train()
-        network.to(memory_format=layout)  # type: ignore[call-overload]
+        if device.type == "cuda":
+            _to_channels_last(network)
         self.network = network
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.settings = settings
@@ -169,6 +169,12 @@ def train(
             run.save(folder)
             _report(run, progress)
     return run
+
+
+def _to_channels_last(network: nn.Module) -> None:
+    for values in network.parameters():
+        if values.ndim == 4:  # the prompts have five axes, which this layout does not know
+            values.data = values.data.contiguous(memory_format=torch.channels_last)
 
 
 def _step(
