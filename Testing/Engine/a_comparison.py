@@ -10,7 +10,7 @@ from diffoseg.job import Comparison, ExpertResult
 from diffoseg.volume import Volume
 
 WHOLE = Geometry((72, 64, 14), (0.8, 0.8, 2.5), (-30.0, -25.0, 10.0))
-START, SIZE = (12, 10, 2), (48, 44, 10)
+START, SIZE = (8, 10, 3), (48, 42, 10)
 CENTER = np.array([36.0, 32.0, 7.0])  # i, j, k
 
 # Shift of the ball's centre in mm along x, y, and its radius in mm.

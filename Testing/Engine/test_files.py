@@ -51,14 +51,14 @@ def test_a_probability_lies_on_the_inputs_grid_and_is_0_outside_the_region(resul
     np.testing.assert_allclose(image.GetOrigin(), comparison.geometry.origin)
     np.testing.assert_allclose(image.GetDirection(), comparison.geometry.direction)
     array = sitk.GetArrayFromImage(image)
-    inside = array[2:12, 10:54, 12:60]
+    inside = array[3:13, 10:52, 8:56]
     np.testing.assert_array_equal(inside, comparison.results["Expert 2"].probability)
     assert array.sum(dtype=float) == pytest.approx(inside.sum(dtype=float))
 
 
 def test_disagreement_is_the_experts(result):
     array = sitk.GetArrayFromImage(sitk.ReadImage(str(result / "disagreement.nrrd")))
-    np.testing.assert_array_equal(array[2:12, 10:54, 12:60], disagreement(a_comparison()))
+    np.testing.assert_array_equal(array[3:13, 10:52, 8:56], disagreement(a_comparison()))
 
 
 def test_segments_are_the_masks_and_say_that_a_machine_drew_them(result):
@@ -66,7 +66,7 @@ def test_segments_are_the_masks_and_say_that_a_machine_drew_them(result):
     assert list(masks) == ["Consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4"]
     assert geometry.size == a_comparison().geometry.size
     np.testing.assert_array_equal(
-        masks["Expert 3"][2:12, 10:54, 12:60], a_comparison().results["Expert 3"].mask
+        masks["Expert 3"][3:13, 10:52, 8:56], a_comparison().results["Expert 3"].mask
     )
     header = (result / "segmentation.seg.nrrd").read_bytes().split(b"\n\n")[0].decode()
     assert header.count("DICOM.SegmentAlgorithmType:AUTOMATIC|") == 5
@@ -99,7 +99,7 @@ def test_the_description_maps_slugs_and_holds_no_times_and_no_paths(result, tmp_
     content = json.loads(text)
     assert content["experts"][2]["slug"] == "expert-2"
     assert content["experts"][2]["probability"] in NAMES
-    assert content["region"]["start"] == [12, 10, 2]
+    assert content["region"]["start"] == [8, 10, 3]
     assert content["provenance"]["weights_hash"] == "4f1c" * 16
     for part in (str(tmp_path.parent), "seconds", 'timings":'):
         assert part not in text

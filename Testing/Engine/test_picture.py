@@ -122,20 +122,20 @@ def test_the_picture_does_not_depend_on_how_the_file_stores_its_voxels(tmp_path,
 
 def test_a_slice_is_named_by_its_number_in_the_volume_and_its_place():
     display = Display.of(a_comparison())
-    assert display.label(0) == "axial slice 3 of 14, S 15.0 mm"
+    assert display.label(0) == "axial slice 4 of 14, S 17.5 mm"
     turned, _ = stored_otherwise(a_comparison(), a_volume(), 2)
-    assert Display.of(turned).label(0) == "axial slice 3 of 14, S 15.0 mm"
+    assert Display.of(turned).label(0) == "axial slice 4 of 14, S 17.5 mm"
 
 
 def test_the_slice_with_most_to_see_is_in_the_middle_of_the_ball():
     comparison = a_comparison()
-    assert int(interest(comparison, Display.of(comparison)).argmax()) == 7 - 2
+    assert int(interest(comparison, Display.of(comparison)).argmax()) == 7 - 3
 
 
 def test_where_nobody_marks_anything_there_is_no_interest():
     comparison = a_comparison(empty=True)
     assert not interest(comparison, Display.of(comparison)).any()
-    assert field_of_view(comparison, Display.of(comparison)) == (slice(0, 44), slice(0, 48))
+    assert field_of_view(comparison, Display.of(comparison)) == (slice(0, 42), slice(0, 48))
 
 
 def test_the_field_holds_everything_marked_and_is_square_in_mm():
