@@ -279,10 +279,18 @@ def test_a_region_beside_an_oblique_volume_is_refused_though_their_bounding_boxe
         ModelGrid.fit(geometry, 1.0).window_of(Box((50, 5, 0), (60, 10, 2)))
 
 
-def test_answers_are_cropped_from_the_window_they_were_computed_on():
-    geometry = Geometry((40, 30, 20), (0.7, 0.9, 2.5), (5, -8, 1))
+def test_a_region_between_two_voxels_centres_gives_one_voxel():
+    grid = ModelGrid.fit(Geometry((8, 8, 8), (5, 5, 5)), 1.0)
+    window = grid.window_of(Box((13.0, 17.0, 9.0), (13.2, 17.2, 11.0)))
+    assert grid.region_of(window) == ((3, 3, 2), (1, 1, 1))
+
+
+@pytest.mark.parametrize("direction", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, -1)])
+def test_answers_are_cropped_from_the_window_they_were_computed_on(direction):
+    geometry = Geometry((40, 30, 20), (0.7, 0.9, 2.5), (5, -8, 1), direction)
     grid = ModelGrid.fit(geometry, 1.0)
-    whole, part = grid.window_of(None), grid.window_of(Box.around((15, 5, 20), 9))
+    middle = geometry.index_to_point((14, 16, 8))
+    whole, part = grid.window_of(None), grid.window_of(Box.around(middle, 9))
     maps = np.random.default_rng(0).random(whole.size, np.float32)
     start, size = grid.region_of(part)
     answer = grid.to_input(maps, whole, start, size)
@@ -294,7 +302,7 @@ def test_answers_are_cropped_from_the_window_they_were_computed_on():
     full = grid.to_input(maps, whole, *grid.region_of(whole))
     np.testing.assert_allclose(full[k : k + p, j : j + m, i : i + n], answer, atol=1e-5)
     with pytest.raises(ValueError, match="slices"):
-        grid.to_input(maps[padded.within(whole)], padded, (0, 0, 0), geometry.size)
+        grid.to_input(maps[part.within(whole)], part, (0, 0, 0), geometry.size)
 
 
 def test_crop_keeps_every_voxel_in_its_place():

@@ -187,6 +187,7 @@ def test_other_files_and_pictures_beside_the_slices_do_no_harm(tmp_path):
     (tmp_path / "screen.dcm").write_bytes((DICOM / "SC_rgb_rle.dcm").read_bytes())
     volume = read_volume(tmp_path)
     assert volume.geometry.size == (6, 5, 4)
+    assert volume.geometry.spacing == (0.7, 0.8, 2.5)
     assert volume.notes == ("1 scout or other image left out.",)
 
 
