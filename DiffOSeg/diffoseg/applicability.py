@@ -29,7 +29,12 @@ def warnings_for(
         _field(grid, metadata),
         _region(whole),
     ]
-    return tuple(sentence for sentence in found if sentence)
+    return (*(sentence for sentence in found if sentence), *_of_the_model(metadata))
+
+
+def _of_the_model(metadata: ModelMetadata) -> tuple[str, ...]:
+    """Return what the model itself warns of, such as what an imported checkpoint did not say."""
+    return tuple(str(sentence) for sentence in metadata.training.get("warnings", ()))
 
 
 def _modality(volume: Volume, metadata: ModelMetadata) -> str:

@@ -1,0 +1,63 @@
+"""Each way in which a scan is unlike a model's training has its sentence, and only then."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from diffoseg.applicability import warnings_for
+from diffoseg.geometry import Geometry, ModelGrid
+from diffoseg.intensity import IntensityMapping
+from diffoseg.metadata import ModelMetadata
+from diffoseg.volume import Volume
+
+METADATA = ModelMetadata(
+    title="test",
+    intensity=IntensityMapping("window", -1000.0, 400.0),
+    spacing_mm=0.7,
+    patch=64,
+    mask_distance=100.0,
+)
+
+
+def a_volume(spacing: float = 0.7, pixels: int = 80, modality: str = "CT") -> Volume:
+    array = np.linspace(-900, 100, 4 * pixels**2, dtype=np.float32).reshape(4, pixels, pixels)
+    identity = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    geometry = Geometry((pixels, pixels, 4), (spacing, spacing, 3.0), (0, 0, 0), identity)
+    return Volume(array, geometry, modality)
+
+
+def said(volume: Volume, whole: bool = False, metadata: ModelMetadata = METADATA) -> list[str]:
+    grid = ModelGrid.fit(volume.geometry, metadata.spacing_mm)
+    return list(warnings_for(volume, grid, metadata, whole))
+
+
+def test_a_scan_like_the_training_is_not_warned_of():
+    assert said(a_volume()) == []
+
+
+@pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        (a_volume(modality="MR"), "This is MR"),
+        (a_volume(modality=""), "does not say what kind"),
+        (a_volume(spacing=1.6), "1.6 mm wide"),
+        (a_volume(pixels=20), "only 14 mm across"),
+        (replace(a_volume(), array=a_volume().array + 3000), "100% of the voxels"),
+    ],
+)
+def test_one_sentence_says_what_is_unlike(volume: Volume, words: str):
+    (sentence,) = said(volume)
+
+    assert words in sentence
+    assert sentence.endswith(".")
+
+
+def test_no_region_is_said():
+    assert "No region" in said(a_volume(), whole=True)[0]
+
+
+def test_what_the_model_warns_of_itself_is_passed_on():
+    imported = replace(METADATA, training={"warnings": ["The intensities are assumed."]})
+
+    assert said(a_volume(), metadata=imported) == ["The intensities are assumed."]
