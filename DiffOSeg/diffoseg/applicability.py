@@ -19,6 +19,7 @@ def warnings_for(
 ) -> tuple[str, ...]:
     """Return one sentence for each way in which ``volume`` lies outside the training.
 
+    What reading the volume left out comes first, and what the model warns of itself comes last.
     ``whole`` says that no region was given. An empty tuple means that nothing was noticed, not
     that the answer is right.
     """
@@ -29,7 +30,8 @@ def warnings_for(
         _field(grid, metadata),
         _region(whole),
     ]
-    return (*(sentence for sentence in found if sentence), *_of_the_model(metadata))
+    said = tuple(sentence for sentence in found if sentence)
+    return (*volume.notes, *said, *_of_the_model(metadata))
 
 
 def _of_the_model(metadata: ModelMetadata) -> tuple[str, ...]:

@@ -159,7 +159,9 @@ def _add_segment(group: _Group) -> None:
     parser.add_argument("--samples", type=int, default=8, help="drawings per expert (default: 8)")
     parser.add_argument("--steps", type=int, help="denoising steps (default: the weights' own)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
-    parser.add_argument("--series", type=int, help="which DICOM series, where a folder holds more")
+    parser.add_argument(
+        "--series", help="number or UID of the DICOM series, where a folder holds several"
+    )
     _add_weights(parser)
     _add_device(parser)
 

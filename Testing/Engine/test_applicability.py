@@ -61,3 +61,9 @@ def test_what_the_model_warns_of_itself_is_passed_on():
     imported = replace(METADATA, training={"warnings": ["The intensities are assumed."]})
 
     assert said(a_volume(), metadata=imported) == ["The intensities are assumed."]
+
+
+def test_what_reading_left_out_is_passed_on():
+    volume = replace(a_volume(), notes=("1 scout was left out.",))
+
+    assert said(volume) == ["1 scout was left out."]
