@@ -239,7 +239,7 @@ def _write_header(figure: "Figure", view: _View) -> None:
     lines = [
         (wording.headline(view.comparison), 15, _TEXT, "bold"),
         (" · ".join(fact for fact in facts if fact), 10, _DIM, "normal"),
-        (str(provenance.get("notice", "")), 10, _ALERT, "bold"),
+        (str(provenance.get("notice") or ""), 10, _ALERT, "bold"),
     ]
     for (text, size, color, weight), inches in zip(lines, (0.22, 0.55, 0.8), strict=True):
         figure.text(
