@@ -66,7 +66,7 @@ class ExpertPanel(Sequence[Expert]):
         return tuple(expert.name for expert in self._experts)
 
     def index_of(self, name: str) -> int:
-        """Return the row of the expert called ``name``; raises InputError naming those there are."""
+        """Return the row of the expert called ``name``; raises InputError listing all there are."""
         if name not in self.names:
             known = ", ".join((CONSENSUS, *self.names))
             raise InputError(f"There is no expert {name!r} in this model. It knows: {known}.")

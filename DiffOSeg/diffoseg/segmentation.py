@@ -299,6 +299,7 @@ class Segmenter:
             "code_version": __version__,
             "weights_title": metadata.title,
             "weights_hash": content_hash(self.model),
+            "notice": str(metadata.training.get("notice", "")),
             "sampler": settings.name,
             "steps": settings.steps,
             "samples": samples,

@@ -1,4 +1,4 @@
-"""Turn a trained model into the default weights: half precision, and a title of its own.
+"""Turn a trained model into the default weights: half precision, a title and a notice.
 
     python Testing/Benchmarks/default_weights.py runs/stage2/model.safetensors
 """
@@ -13,7 +13,8 @@ import torch
 from diffoseg.weights import DEFAULT_MODEL, load_model, save_model
 
 MODELS = Path(__file__).parents[2] / "Resources" / "Models"
-TITLE = "DiffOSeg on synthetic lung nodules (phantom experts)"
+TITLE = "DiffOSeg on synthetic lung nodules"
+NOTICE = "For demonstration and testing, not for clinical use."
 
 
 def main() -> int:
@@ -21,7 +22,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trained", type=Path)
     model = load_model(parser.parse_args().trained)
-    model = replace(model, metadata=replace(model.metadata, title=TITLE))
+    training = {**model.metadata.training, "notice": NOTICE}
+    model = replace(model, metadata=replace(model.metadata, title=TITLE, training=training))
     path = MODELS / f"{DEFAULT_MODEL}.safetensors"
     save_model(model, path, dtype=torch.float16)
     print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")

@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 
 from diffoseg import commands
-from diffoseg.cli import main
+from diffoseg.cli import _join_negative, _parser, main
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.errors import InputError
 from diffoseg.experts import ExpertPanel
@@ -302,6 +303,16 @@ def test_a_cohort_is_written_trained_on_evaluated_and_used(a_scan, tmp_path, cap
     assert "perfect sampler" in capsys.readouterr().out
     run("segment", str(a_scan), "--weights", weights, "--samples", "1", "--out", "@result")
     assert (tmp_path / "result" / "probability_expert-4.nrrd").exists()
+
+
+def commands_in_the_readme() -> list[str]:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^\.venv/bin/diffoseg ([^#\n]+)", text, re.M)
+
+
+@pytest.mark.parametrize("line", commands_in_the_readme())
+def test_every_command_in_the_readme_is_understood(line):
+    assert callable(_parser().parse_args(_join_negative(shlex.split(line))).run)
 
 
 def test_names_may_hold_commas_when_quoted():
