@@ -1,6 +1,6 @@
 """Turn a trained model into the default weights: half precision, a title and a notice.
 
-    python Testing/Benchmarks/default_weights.py runs/stage2/model.safetensors
+python Testing/Benchmarks/default_weights.py runs/stage2/model.safetensors
 """
 
 import argparse
