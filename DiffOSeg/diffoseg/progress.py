@@ -23,6 +23,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._started = self._last_line = time.monotonic()
         self._bar: tqdm | None = None
+        self._first: tuple[float, int] | None = None  # when which step was the first one shown
 
     def __enter__(self) -> "Progress":
         return self
@@ -48,17 +49,35 @@ class Progress:
             if self._bar is not None:
                 self._bar.close()
             self._bar = tqdm(
-                total=total, file=self._stream, leave=False, delay=_QUIET_SECONDS, unit="step"
+                total=total,
+                initial=done,
+                file=self._stream,
+                leave=False,
+                delay=_QUIET_SECONDS,
+                unit="step",
             )
         self._bar.set_description(what, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def _print(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
         wait = _QUIET_SECONDS if self._last_line == self._started else _LINE_SECONDS
         if now - self._last_line < wait or not total:
             return
         self._last_line = now
-        elapsed = now - self._started
-        left = f", about {elapsed * (total - done) / done:.0f} s left" if done else ""
-        print(f"{what}: {done} of {total}{left}", file=self._stream, flush=True)
+        print(
+            f"{what}: {done} of {total}{self._left(now, done, total)}",
+            file=self._stream,
+            flush=True,
+        )
+
+    def _left(self, now: float, done: int, total: int) -> str:
+        """Return the time left by the pace since the first step shown; a run may be resumed."""
+        started, first = self._first or (now, done)
+        if done == first:
+            return ""
+        seconds = (now - started) / (done - first) * (total - done)
+        amount = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        return f", about {amount} left"

@@ -346,8 +346,21 @@ def test_progress_in_a_file_is_a_line_now_and_then_with_the_time_left(monkeypatc
     for done in range(1, 5):
         progress(done, 10, "Expert 1")
     assert stream.getvalue().splitlines() == [
-        "Expert 1: 2 of 10, about 12 s left",
-        "Expert 1: 4 of 10, about 30 s left",
+        "Expert 1: 2 of 10, about 16 s left",
+        "Expert 1: 4 of 10, about 38 s left",
+    ]
+
+
+def test_the_time_left_of_a_resumed_run_counts_only_the_steps_it_saw(monkeypatch):
+    clock = iter([0.0, 100.0, 200.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress(1500, 2000, "training")
+    progress(1750, 2000, "training")
+    assert stream.getvalue().splitlines() == [
+        "training: 1500 of 2000",
+        "training: 1750 of 2000, about 100 s left",
     ]
 
 

@@ -224,10 +224,8 @@ def _report(run: Run[Any], progress: Progress | None) -> None:
     if progress is None:
         return
     point = run.curve[-1]
-    left = run.seconds / run.iteration * (run.settings.iterations - run.iteration)
     measured = ", ".join(f"{name} {value:.4f}" for name, value in point.validation.items())
-    what = f"loss {point.loss:.4f}, {measured}, about {left / 60:.0f} min left"
-    progress(run.iteration, run.settings.iterations, what)
+    progress(run.iteration, run.settings.iterations, f"loss {point.loss:.4f}, {measured}")
 
 
 def learning_rate_at(iteration: int, settings: LoopSettings) -> float:
