@@ -225,6 +225,13 @@ def _add_new_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patch", type=int, default=64, help="pixels across the field of view (default: 64)"
     )
+    parser.add_argument(
+        "--consensus",
+        default="single",
+        metavar="STRATEGY",
+        help="how one target is drawn from the experts' masks: single, level, soft or"
+        " intersection (default: single)",
+    )
 
 
 def _add_evaluate(group: _Group) -> None:

@@ -96,6 +96,7 @@ def train_stage1(arguments: Namespace) -> None:
             metadata,
             _loop_settings(arguments, metadata),
             arguments.out,
+            strategy=arguments.consensus,
             device=_device(arguments.device),
             progress=progress,
         )

@@ -296,9 +296,12 @@ def test_a_cohort_is_written_trained_on_evaluated_and_used(a_scan, tmp_path, cap
 
     short = ["--iterations", "2", "--batch", "2", "--device", "cpu"]
     run("cohort", "phantom", "@cohort", "--cases", "2")
-    run("train", "stage1", "@cohort", "--out", "@one", *short, "--patch", "32", "--spacing", "1.4")
+    new = ["--patch", "32", "--spacing", "1.4", "--consensus", "level"]
+    run("train", "stage1", "@cohort", "--out", "@one", *short, *new)
     run("train", "stage2", "@cohort", "--out", "@two", *short, "--from", "@one/model.safetensors")
     weights = "@two/model.safetensors"
+    training = Model.load(tmp_path / weights[1:]).metadata.training
+    assert training["stage1"]["strategy"] == "level"
     run("evaluate", weights, "--cases", "2", "--samples", "2", "--steps", "2")
     assert "perfect sampler" in capsys.readouterr().out
     run("segment", str(a_scan), "--weights", weights, "--samples", "1", "--out", "@result")
