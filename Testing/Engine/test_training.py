@@ -161,7 +161,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
 
 
 def test_both_stages_learn_and_the_experts_come_apart(tmp_path: Path):
-    settings = replace(SETTINGS, iterations=120, every=60, batch=8)
+    settings = replace(SETTINGS, iterations=80, every=40, batch=8)
     consensus = stage1(tmp_path / "one", settings)
     training, held_out = disks().split(0.25, seed=0)
 
