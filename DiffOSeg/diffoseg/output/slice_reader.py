@@ -40,7 +40,7 @@ def _choose_slices(worth: np.ndarray) -> tuple[list[int], int]:
 
     Also returns the place in that list of the slice with most to see.
     """
-    marked = np.flatnonzero(np.convolve(worth > 0, np.ones(3), "same"))
+    marked = np.flatnonzero(np.convolve(worth > 0, np.ones(3))[1:-1])
     if not len(marked):
         marked = np.arange(len(worth))
     peak = int(worth.argmax()) if worth.any() else int(marked[len(marked) // 2])
