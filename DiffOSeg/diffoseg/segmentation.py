@@ -3,20 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .applicability import warnings_for
+from .canvas import Canvas
 from .errors import CancelledError, InputError, OutOfMemoryError
 from .experts import CONSENSUS
 from .geometry import Box, GridWindow, ModelGrid
 from .job import Comparison, ExpertResult
 from .model import Model
 from .noise import NoiseField
-from .sampling import SamplerSettings, chain, plan
-from .tiling import Tiling
+from .sampling import ChainState, SamplerSettings, chain, plan
 from .version import __version__
 from .volume import Volume
 from .weights import content_hash
@@ -27,29 +28,39 @@ PRESENT = 0.01
 """In a whole volume, only tiles where the first prediction exceeds this are sampled."""
 
 COHERENCE = 1.0
-"""Correlation of the noise between the slices of one sample; measured in the model card."""
+"""Correlation of the noise between the slices of one sample; measured by coherence.py."""
 
-_MARGIN = 8  # pixels of context that the network sees around a region larger than one tile
 _MOST_SAMPLES = 1000
 _MICRO_BATCH = {"cpu": 8, "cuda": 64, "mps": 16}
 
 
+class _Watch:
+    """Counts steps for the one who waits, and stops when that one has had enough."""
+
+    def __init__(self, progress: Progress | None, cancel: Callable[[], bool] | None):
+        self.progress = progress
+        self.cancel = cancel
+        self.done = 0
+        self.total = 0
+
+    def step(self, what: str) -> None:
+        if self.cancel is not None and self.cancel():
+            raise CancelledError("Stopped as asked; nothing was written.")
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total, what)
+
+
 @dataclass(frozen=True)
-class _Canvas:
-    """What the network looks at, on the model's grid.
+class _Run:
+    """What one call of ``segment`` asks for, checked."""
 
-    Attributes:
-        window: where the canvas lies; holds the answered window and its margin.
-        answer: the window in which the answer is given.
-        images: (S, C, H, W) float32, intensity-mapped.
-        active: (S, tiles) bool.
-    """
-
-    window: GridWindow
-    answer: GridWindow
-    images: Tensor
-    tiling: Tiling
-    active: Tensor
+    names: tuple[str, ...]
+    samples: int
+    settings: SamplerSettings
+    seed: int
+    grid: ModelGrid
+    watch: _Watch
 
 
 class Segmenter:
@@ -101,47 +112,48 @@ class Segmenter:
             OutOfMemoryError: the device has too little memory.
         """
         started = time.perf_counter()
-        names = self._names(experts)
-        settings = self._settings(samples, steps)
-        grid = ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
-        warnings = warnings_for(image, grid, self.model.metadata, region is None)
-        watch = _Watch(progress, cancel)
+        run = _Run(
+            names=self._names(experts),
+            samples=samples,
+            settings=self._settings(samples, steps),
+            seed=seed,
+            grid=ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm),
+            watch=_Watch(progress, cancel),
+        )
         try:
             with torch.inference_mode():
-                canvas = self._canvas(image, grid, region, names, seed, watch)
+                canvas = self._canvas(run, image, region)
                 prepared = time.perf_counter()
-                rows = [(n, s) for n in range(samples) for s in range(canvas.window.size[0])]
-                watch.total = len(names) * settings.steps * -(-len(rows) // self.batch_size)
-                start, size = grid.region_of(canvas.answer)
-                results = {
-                    name: _result(
-                        name,
-                        self._sample(canvas, name, rows, samples, settings, seed, watch),
-                        grid,
-                        canvas.window,
-                        (start, size),
-                    )
-                    for name in names
-                }
+                results = self._results(run, canvas)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise OutOfMemoryError(
                 f"The {self.device.type} has too little free memory for this region."
                 " Choose a smaller region, or another device."
             ) from error
+        start, size = run.grid.region_of(canvas.answer)
+        slugs = self.model.panel.slugs()
         return Comparison(
             results=results,
             geometry=image.geometry,
             region_geometry=image.geometry.crop(start, size),
             region_start=start,
-            colors={name: self.model.panel.color_of(name) for name in names},
-            slugs={name: self.model.panel.slugs()[name] for name in names},
-            warnings=warnings,
-            provenance=self._provenance(settings, samples, seed, region),
+            colors={name: self.model.panel.color_of(name) for name in run.names},
+            slugs={name: slugs[name] for name in run.names},
+            warnings=warnings_for(image, run.grid, self.model.metadata, region is None),
+            provenance=self._provenance(run, region),
             timings={
                 "prepare_s": prepared - started,
                 "sample_s": time.perf_counter() - prepared,
             },
         )
+
+    def _results(self, run: _Run, canvas: Canvas) -> dict[str, ExpertResult]:
+        chunks = -(-run.samples * canvas.window.size[0] // self.batch_size)
+        run.watch.total = len(run.names) * run.settings.steps * chunks
+        return {
+            name: _result(name, self._sample(run, canvas, name), run.grid, canvas)
+            for name in run.names
+        }
 
     def _names(self, experts: Sequence[str] | None) -> tuple[str, ...]:
         has = ((CONSENSUS,) if self.model.consensus is not None else ()) + self.model.experts
@@ -167,91 +179,74 @@ class Segmenter:
         metadata = self.model.metadata
         return SamplerSettings(metadata.sampler, metadata.steps if steps is None else steps)
 
-    def _canvas(
-        self,
-        image: Volume,
-        grid: ModelGrid,
-        region: Box | None,
-        names: Sequence[str],
-        seed: int,
-        watch: "_Watch",
-    ) -> _Canvas:
-        answer = grid.window_of(region)
-        canvas = self._view(image, grid, answer)
+    def _canvas(self, run: _Run, image: Volume, region: Box | None) -> Canvas:
+        """Return what to look at: the region, or what a search of the whole volume finds."""
+        metadata = self.model.metadata
+        canvas = Canvas.of(image, run.grid, run.grid.window_of(region), metadata, self.device)
         if region is not None:
             return canvas
-        found = self._search(canvas, names, seed, watch)
-        return self._view(image, grid, found)
+        found = self._search(run, canvas)
+        around = canvas.window_around(found)
+        return Canvas.of(image, run.grid, around, metadata, self.device).only_near(canvas, found)
 
-    def _view(self, image: Volume, grid: ModelGrid, answer: GridWindow) -> _Canvas:
-        window = _with_margin(answer, self.model.metadata.patch)
-        mapped = self.model.metadata.intensity.resolve(image.array).apply(
-            grid.slices(image.array, window)
-        )
-        tiling = Tiling.cover((window.size[1], window.size[2]), self.model.metadata.patch)
-        active = torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool)
-        images = torch.from_numpy(mapped[:, None]).to(self.device)
-        return _Canvas(window, answer, images, tiling, active)
-
-    def _search(
-        self, canvas: _Canvas, names: Sequence[str], seed: int, watch: "_Watch"
-    ) -> GridWindow:
-        """Return the part of the whole volume in which anyone asked would mark anything.
+    def _search(self, run: _Run, canvas: Canvas) -> np.ndarray:
+        """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
 
         The first prediction, from pure noise, is the probability that a pixel is marked. Where it
-        exceeds PRESENT nowhere, the slice and tile where it is highest are returned.
+        exceeds PRESENT nowhere, the tile where it is highest is returned.
         """
-        name = CONSENSUS if CONSENSUS in names else names[0]
+        name = CONSENSUS if CONSENSUS in run.names else run.names[0]
         T = self.model.schedule.T
+        noise = self._noise(name, run.seed, canvas.window)
         highest = np.zeros(tuple(canvas.active.shape), np.float32)
-        watch.total = len(canvas.images)
+        run.watch.total = len(canvas.images)
         for index in range(len(canvas.images)):
-            noise = self._noise(name, seed, canvas.window)
             x_T = (noise.draw([(0, canvas.window.start[0] + index)], 0) * self.classes).long()
             foreground = self._predict(canvas, name, [index], x_T, T, 0)[0, 1:].sum(0)
             for tile in range(len(canvas.tiling.corners)):
                 highest[index, tile] = float(foreground[canvas.tiling.place(tile)].max())
-            watch.step("searching the volume")
-        watch.done = 0
-        chosen = highest > min(PRESENT, float(highest.max()) * (1 - 1e-6))
-        return _around(canvas, np.argwhere(chosen))
+            run.watch.step("searching the volume")
+        run.watch.done = 0
+        return highest >= min(PRESENT, float(highest.max()))
 
-    def _sample(
-        self,
-        canvas: _Canvas,
-        name: str,
-        rows: Sequence[tuple[int, int]],
-        samples: int,
-        settings: SamplerSettings,
-        seed: int,
-        watch: "_Watch",
-    ) -> Iterator[np.ndarray]:
-        """Yield each sample's foreground probability at the last step, (S, H, W) float32."""
+    def _sample(self, run: _Run, canvas: Canvas, name: str) -> np.ndarray:
+        """Return each sample's foreground probability at the last step, (N, S, H, W) float32."""
         slices = canvas.window.size[0]
-        finished = np.empty((samples * slices, *canvas.window.size[1:]), np.float32)
-        times, kernel = plan(settings, self.model.schedule, self.model.metadata.mask_distance)
-        noise = self._noise(name, seed, canvas.window)
+        rows = [(sample, index) for sample in range(run.samples) for index in range(slices)]
+        finished = np.empty((len(rows), *canvas.window.size[1:]), np.float32)
         for first in range(0, len(rows), self.batch_size):
             chunk = rows[first : first + self.batch_size]
-            keys = [(sample, canvas.window.start[0] + index) for sample, index in chunk]
-            states = chain(
-                lambda x_t, t, chunk=chunk, first=first: self._predict(  # type: ignore[misc]
-                    canvas, name, [index for _, index in chunk], x_t, t, first
-                ),
-                (len(chunk), self.classes, *canvas.window.size[1:]),
-                self.model.schedule,
-                times,
-                kernel,
-                lambda draw, keys=keys: noise.draw(keys, draw),  # type: ignore[misc]
-            )
-            for state in states:  # noqa: B007
-                watch.step(_spoken(name))
+            for state in self._chain(run, canvas, name, chunk, first):  # noqa: B007
+                run.watch.step(_spoken(name))
             finished[first : first + len(chunk)] = state.x0_probs[:, 1:].sum(1).cpu().numpy()
-        yield from finished.reshape(samples, *canvas.window.size)
+        return finished.reshape(run.samples, *canvas.window.size)
+
+    def _chain(
+        self,
+        run: _Run,
+        canvas: Canvas,
+        name: str,
+        rows: Sequence[tuple[int, int]],
+        first_row: int,
+    ) -> Iterator[ChainState]:
+        """Sample the (sample, slice) ``rows`` together."""
+        schedule = self.model.schedule
+        times, kernel = plan(run.settings, schedule, self.model.metadata.mask_distance)
+        noise = self._noise(name, run.seed, canvas.window)
+        keys = [(sample, canvas.window.start[0] + index) for sample, index in rows]
+        slices = [index for _, index in rows]
+        return chain(
+            lambda x_t, t: self._predict(canvas, name, slices, x_t, t, first_row),
+            (len(rows), self.classes, *canvas.window.size[1:]),
+            schedule,
+            times,
+            kernel,
+            partial(noise.draw, keys),
+        )
 
     def _predict(
         self,
-        canvas: _Canvas,
+        canvas: Canvas,
         name: str,
         slices: Sequence[int],
         x_t: Tensor,
@@ -291,42 +286,23 @@ class Segmenter:
         """K of the model; only 2 can be answered as masks of one lesion."""
         return len(self.model.metadata.classes)
 
-    def _provenance(
-        self, settings: SamplerSettings, samples: int, seed: int, region: Box | None
-    ) -> dict[str, object]:
+    def _provenance(self, run: _Run, region: Box | None) -> dict[str, object]:
         metadata = self.model.metadata
         return {
             "code_version": __version__,
             "weights_title": metadata.title,
             "weights_hash": content_hash(self.model),
             "notice": str(metadata.training.get("notice", "")),
-            "sampler": settings.name,
-            "steps": settings.steps,
-            "samples": samples,
-            "seed": seed,
+            "sampler": run.settings.name,
+            "steps": run.settings.steps,
+            "samples": run.samples,
+            "seed": run.seed,
             "device": self.device.type,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "region_lps_mm": None if region is None else [*region.lower, *region.upper],
             "model_spacing_mm": metadata.spacing_mm,
         }
-
-
-class _Watch:
-    """Counts steps for the one who waits, and stops when that one has had enough."""
-
-    def __init__(self, progress: Progress | None, cancel: Callable[[], bool] | None):
-        self.progress = progress
-        self.cancel = cancel
-        self.done = 0
-        self.total = 0
-
-    def step(self, what: str) -> None:
-        if self.cancel is not None and self.cancel():
-            raise CancelledError("Stopped as asked; nothing was written.")
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total, what)
 
 
 def best_device() -> torch.device:
@@ -338,51 +314,20 @@ def _spoken(name: str) -> str:
     return "the consensus" if name == CONSENSUS else name
 
 
-def _with_margin(answer: GridWindow, patch: int) -> GridWindow:
-    """Return the window grown to a tile, or by a margin where it is larger than a tile."""
-    start, size = list(answer.start), list(answer.size)
-    for axis in (1, 2):
-        wanted = patch if size[axis] <= patch else size[axis] + 2 * _MARGIN
-        start[axis] -= (wanted - size[axis]) // 2
-        size[axis] = wanted
-    return GridWindow((start[0], start[1], start[2]), (size[0], size[1], size[2]))
-
-
-def _around(canvas: _Canvas, places: np.ndarray) -> GridWindow:
-    """Return the smallest window that holds the (slice, tile) ``places``, inside the answer's."""
-    corners = np.array(canvas.tiling.corners)[places[:, 1]] + canvas.window.start[1:]
-    first = [int(places[:, 0].min()) + canvas.window.start[0], *map(int, corners.min(0))]
-    last = [int(places[:, 0].max()) + canvas.window.start[0] + 1]
-    last += [int(corner) + canvas.tiling.edge for corner in corners.max(0)]
-    start, size = [], []
-    for low, high, begin, count in zip(
-        first, last, canvas.answer.start, canvas.answer.size, strict=True
-    ):
-        start.append(max(low, begin))
-        size.append(min(high, begin + count) - start[-1])
-    return GridWindow((start[0], start[1], start[2]), (size[0], size[1], size[2]))
-
-
-def _result(
-    name: str,
-    finished: Iterator[np.ndarray],
-    grid: ModelGrid,
-    window: GridWindow,
-    region: tuple[Sequence[int], Sequence[int]],
-) -> ExpertResult:
+def _result(name: str, finished: np.ndarray, grid: ModelGrid, canvas: Canvas) -> ExpertResult:
     """Map each sample back onto the input's voxels and sum up."""
-    start, size = region
+    start, size = grid.region_of(canvas.answer)
     total = np.zeros(tuple(reversed(size)), np.float64)
-    samples = []
-    for maps in finished:
-        probability = grid.to_input(maps, window, start, size)
+    samples = np.empty((len(finished), *total.shape), bool)
+    for sample, maps in zip(samples, finished, strict=True):
+        probability = grid.to_input(maps, canvas.window, start, size)
         total += probability
-        samples.append(probability > 0.5)
-    mean = (total / len(samples)).astype(np.float32)
+        sample[:] = probability > 0.5
+    mean = (total / len(finished)).astype(np.float32)
     return ExpertResult(
         name=name,
         probability=mean,
         mask=mean > 0.5,
-        samples=np.stack(samples),
-        presence=float(np.mean([sample.any() for sample in samples])),
+        samples=samples,
+        presence=float(samples.any((1, 2, 3)).mean()),
     )

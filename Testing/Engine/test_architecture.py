@@ -35,7 +35,7 @@ FLOORS = (
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
     | MATHEMATICS.keys(),
     {"model", "restore", "weights", "research_checkpoint", "cohorts", "comparison", "scoring"},
-    {"segmentation", "applicability", "tiling", "training", "output", "evaluation"}
+    {"segmentation", "applicability", "canvas", "tiling", "training", "output", "evaluation"}
     | {"phantom_evaluation"},
     {"demo", "worker", "commands", "cli", "__main__"},
 )

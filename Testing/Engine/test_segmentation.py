@@ -192,6 +192,28 @@ def test_a_whole_volume_is_searched_and_answered_around_what_was_found():
     assert any("No region" in sentence for sentence in comparison.warnings)
 
 
+def test_of_a_whole_volume_only_what_the_search_found_is_sampled(monkeypatch):
+    volume = a_volume(size=(200, 60, 3))
+    volume.array[:] = -1000
+    volume.array[1, 25:35, 10:20] = 0
+    volume.array[1, 25:35, 180:190] = 0
+    asked: list[torch.Tensor] = []
+    predict = BrightPixels.predict_x0
+
+    def counted(self, x_t, t, image, expert=None):
+        if expert is not None:
+            asked.extend(image.amax((1, 2, 3)))
+        return predict(self, x_t, t, image, expert)
+
+    monkeypatch.setattr(BrightPixels, "predict_x0", counted)
+    comparison = Segmenter(a_pixelwise_model(), "cpu").segment(volume, samples=1)
+
+    found = comparison.results["Ann"].mask
+    assert found.any((0, 1)).sum() == 20
+    empty = sum(float(brightest) < 0 for brightest in asked)
+    assert empty <= 0.5 * len(asked)
+
+
 def test_a_volume_in_which_nothing_is_found_is_still_answered():
     volume = a_volume()
     empty = replace(volume, array=np.full_like(volume.array, -1000) + 0.01)
