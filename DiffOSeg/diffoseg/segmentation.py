@@ -202,7 +202,7 @@ class Segmenter:
         run.watch.total = len(canvas.images)
         for index in range(len(canvas.images)):
             x_T = (noise.draw([(0, canvas.window.start[0] + index)], 0) * self.classes).long()
-            foreground = self._predict(canvas, name, [index], x_T, T, 0)[0, 1:].sum(0)
+            foreground = self._predict(canvas, name, [(0, index)], x_T, T)[0, 1:].sum(0)
             for tile in range(len(canvas.tiling.corners)):
                 highest[index, tile] = float(foreground[canvas.tiling.place(tile)].max())
             run.watch.step("searching the volume")
@@ -216,27 +216,21 @@ class Segmenter:
         finished = np.empty((len(rows), *canvas.window.size[1:]), np.float32)
         for first in range(0, len(rows), self.batch_size):
             chunk = rows[first : first + self.batch_size]
-            for state in self._chain(run, canvas, name, chunk, first):  # noqa: B007
+            for state in self._chain(run, canvas, name, chunk):  # noqa: B007
                 run.watch.step(_spoken(name))
             finished[first : first + len(chunk)] = state.x0_probs[:, 1:].sum(1).cpu().numpy()
         return finished.reshape(run.samples, *canvas.window.size)
 
     def _chain(
-        self,
-        run: _Run,
-        canvas: Canvas,
-        name: str,
-        rows: Sequence[tuple[int, int]],
-        first_row: int,
+        self, run: _Run, canvas: Canvas, name: str, rows: Sequence[tuple[int, int]]
     ) -> Iterator[ChainState]:
         """Sample the (sample, slice) ``rows`` together."""
         schedule = self.model.schedule
         times, kernel = plan(run.settings, schedule, self.model.metadata.mask_distance)
         noise = self._noise(name, run.seed, canvas.window)
         keys = [(sample, canvas.window.start[0] + index) for sample, index in rows]
-        slices = [index for _, index in rows]
         return chain(
-            lambda x_t, t: self._predict(canvas, name, slices, x_t, t, first_row),
+            lambda x_t, t: self._predict(canvas, name, rows, x_t, t),
             (len(rows), self.classes, *canvas.window.size[1:]),
             schedule,
             times,
@@ -248,10 +242,9 @@ class Segmenter:
         self,
         canvas: Canvas,
         name: str,
-        slices: Sequence[int],
+        rows: Sequence[tuple[int, int]],
         x_t: Tensor,
         t: int,
-        first_row: int,
     ) -> Tensor:
         expert = None if name == CONSENSUS else self.model.panel.index_of(name)
 
@@ -261,14 +254,15 @@ class Segmenter:
             asked = None if expert is None else torch.full_like(times, expert)
             return self.model.predict_x0(tiles, times, images, asked)
 
+        slices = [index for _, index in rows]
         return canvas.tiling.predict(
             x_t,
-            canvas.images[list(slices)],
-            canvas.active[list(slices)],
+            canvas.images[slices],
+            canvas.active[slices],
             predict_tiles,
             self.classes,
             self.micro_batch,
-            range(first_row, first_row + len(x_t)),
+            [canvas.offset_of(*row) for row in rows],
         )
 
     def _noise(self, name: str, seed: int, window: GridWindow) -> NoiseField:

@@ -51,13 +51,13 @@ class Tiling:
         predict_tiles: TilePrediction,
         classes: int,
         micro_batch: int,
-        identities: Sequence[int],
+        offsets: Sequence[int],
     ) -> Tensor:
         """Return blended x_0 probabilities (B, K, H, W) of whole canvases.
 
         The network always runs on exactly ``micro_batch`` tiles, and a tile's place among them
-        follows from the identity of its row, so that the same row gets the same bytes whatever is
-        asked together: what a library computes for one row of a batch depends on the batch's size
+        follows from its row's offset, so that the same row gets the same bytes whatever is asked
+        together: what a library computes for one row of a batch depends on the batch's size
         and on the row's place in it (the last few numbers of an array take another code path),
         never on the other rows.
 
@@ -68,12 +68,12 @@ class Tiling:
             predict_tiles: the network on ``micro_batch`` tiles.
             classes: K; class 0 is the background.
             micro_batch: tiles a network call.
-            identities: B distinct numbers, what each row is apart from this call.
+            offsets: (B,) active tiles in all the rows of the whole run before each row.
         """
         weight = _weight(self.edge).to(images)
         total = images.new_zeros(len(x_t), classes, *self.canvas)
         covered = images.new_zeros(len(x_t), *self.canvas)
-        for places in self._calls(active, micro_batch, identities):
+        for places in _calls(active, micro_batch, offsets):
             any_pair = next(iter(places.values()))
             pairs = [places.get(place, any_pair) for place in range(micro_batch)]
             probabilities = predict_tiles(
@@ -87,15 +87,17 @@ class Tiling:
         total[:, 0] += covered == 0
         return total / covered.masked_fill(covered == 0, 1.0)[:, None]
 
-    def _calls(
-        self, active: Tensor, micro_batch: int, identities: Sequence[int]
-    ) -> list[dict[int, tuple[int, int]]]:
-        """Return the network calls: for each, which (row, tile) is at which place of the batch."""
-        calls: dict[int, dict[int, tuple[int, int]]] = {}
-        for row, tile in active.nonzero().tolist():
-            call, place = divmod(identities[row] * len(self.corners) + tile, micro_batch)
+
+def _calls(
+    active: Tensor, micro_batch: int, offsets: Sequence[int]
+) -> list[dict[int, tuple[int, int]]]:
+    """Return the network calls: for each, which (row, tile) is at which place of the batch."""
+    calls: dict[int, dict[int, tuple[int, int]]] = {}
+    for row, (tiles, offset) in enumerate(zip(active, offsets, strict=True)):
+        for number, tile in enumerate(tiles.nonzero()[:, 0].tolist(), offset):
+            call, place = divmod(number, micro_batch)
             calls.setdefault(call, {})[place] = (row, tile)
-        return list(calls.values())
+    return list(calls.values())
 
 
 def _starts(length: int, edge: int) -> list[int]:

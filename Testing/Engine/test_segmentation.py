@@ -210,8 +210,11 @@ def test_of_a_whole_volume_only_what_the_search_found_is_sampled(monkeypatch):
 
     found = comparison.results["Ann"].mask
     assert found.any((0, 1)).sum() == 20
-    empty = sum(float(brightest) < 0 for brightest in asked)
-    assert empty <= 0.5 * len(asked)
+    whole = Segmenter(a_pixelwise_model(), "cpu")
+    sampled = len(asked)
+    asked.clear()
+    whole.segment(volume, comparison.region_geometry.bounding_box(), samples=1)
+    assert sampled <= 0.6 * len(asked)
 
 
 def test_a_volume_in_which_nothing_is_found_is_still_answered():

@@ -28,7 +28,9 @@ def test_neighbouring_tiles_share_at_least_the_overlap():
 
 def predict(tiling: Tiling, x_t: torch.Tensor, active: torch.Tensor, network, micro_batch: int):
     images = torch.arange(x_t.numel()).reshape(len(x_t), 1, *x_t.shape[1:]).float()
-    return tiling.predict(x_t, images, active, network, 2, micro_batch, range(len(x_t)))
+    counts = active.sum(1)
+    offsets = [int(counts[:row].sum()) for row in range(len(x_t))]
+    return tiling.predict(x_t, images, active, network, 2, micro_batch, offsets)
 
 
 def pixelwise(tiles: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -76,7 +78,7 @@ def test_the_network_always_sees_the_same_number_of_tiles(micro_batch: int):
     assert set(counts) == {micro_batch}
 
 
-def test_a_rows_place_in_the_networks_batch_follows_from_its_identity():
+def test_a_rows_place_in_the_networks_batch_follows_from_the_tiles_before_it():
     tiling = Tiling.cover((8, 8), 8)
     canvases = torch.zeros(3, 8, 8, dtype=torch.long)
     images = torch.tensor([10.0, 11.0, 12.0]).view(3, 1, 1, 1).expand(3, 1, 8, 8)
