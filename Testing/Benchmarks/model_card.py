@@ -4,19 +4,23 @@
 
 WEIGHTS is a model file, MAJORITY and EXPERTS are rivals by ``rivals.py``. All methods answer the
 same slices; every figure has a 95 % interval over patients, and differences are paired. What was
-measured is kept beside the card as JSON.
+measured is kept beside the card as JSON, and is not measured again for the same files; a rival
+whose file is not there yet is left out.
 """
 
 import argparse
+import hashlib
 import json
 import sys
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from diffoseg.cohorts.calibration import GATE, Calibration, calibrate
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.evaluation import (
     Evaluation,
+    Predictor,
+    TruthSlice,
     differences_table,
     evaluate,
     humans,
@@ -26,7 +30,7 @@ from diffoseg.evaluation import (
 from diffoseg.model import Model
 from diffoseg.phantom_evaluation import DRAWS, ModelPredictor, truth_slices
 from diffoseg.progress import Progress
-from diffoseg.training.baselines import Baseline, rivals
+from diffoseg.training.baselines import Baseline, FixedMasks, LevelSets
 from diffoseg.weights import content_hash, load_model
 
 HELD_OUT_SEED = 9001
@@ -41,36 +45,74 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("weights", "majority", "experts", "card"):
         parser.add_argument(name, type=Path)
-    parser.add_argument("--cases", type=int, default=24)
+    parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--samples", type=int, default=16)
     arguments = parser.parse_args()
     model = load_model(arguments.weights)
-    baselines = [Baseline.load(path) for path in (arguments.majority, arguments.experts)]
     cohort = PhantomCohort(seed=HELD_OUT_SEED, cases=arguments.cases)
-    methods = {OURS: ModelPredictor(model)} | rivals(*baselines)
-    started = time.perf_counter()
-    with Progress() as progress:
-        truth = list(truth_slices(cohort, model.metadata))
-        scored = {
-            name: evaluate(method, truth, arguments.samples, 0, progress)
-            for name, method in methods.items()
-        }
+    known = Known(arguments.card.with_suffix(".json"), arguments.samples, len(cohort))
+    truth = list(truth_slices(cohort, model.metadata))
+    methods: dict[str, tuple[Path, Callable[[], Predictor]]] = {
+        OURS: (arguments.weights, lambda: ModelPredictor(model)),
+        "U-Net, majority vote": (
+            arguments.majority,
+            lambda: FixedMasks(Baseline.load(arguments.majority)),
+        ),
+        "U-Net, a head per expert": (
+            arguments.experts,
+            lambda: FixedMasks(Baseline.load(arguments.experts)),
+        ),
+        "U-Net, level sets of the heads": (
+            arguments.experts,
+            lambda: LevelSets(Baseline.load(arguments.experts)),
+        ),
+    }
+    scored = {
+        name: known.evaluation(name, path, make, truth)
+        for name, (path, make) in methods.items()
+        if path.exists()
+    }
     bounds = {"perfect sampler": oracle(truth, arguments.samples), **humans(truth)}
+    baselines = [
+        Baseline.load(path) for path in (arguments.majority, arguments.experts) if path.exists()
+    ]
     facts = {
         "weights_hash": content_hash(model),
         "held_out": {"seed": HELD_OUT_SEED, "cases": len(cohort), "slices": len(truth)},
         "samples": arguments.samples,
-        "minutes": round((time.perf_counter() - started) / 60, 1),
-        "rivals": {baseline.kind: baseline.training for baseline in baselines},
-        "methods": {name: row.to_dict() for name, row in (scored | bounds).items()},
     }
-    arguments.card.with_suffix(".json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    calibration = calibrate(cohort)
     arguments.card.write_text(
-        card(model, baselines, scored, bounds, calibration, facts), encoding="utf-8"
+        card(model, baselines, scored, bounds, calibrate(cohort), facts), encoding="utf-8"
     )
     print(arguments.card.read_text(encoding="utf-8"))
     return 0
+
+
+class Known:
+    """What was measured already, in a JSON file beside the card."""
+
+    def __init__(self, path: Path, samples: int, cases: int):
+        self.path = path
+        self.samples = samples
+        self.cases = cases
+        self.found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def evaluation(
+        self,
+        name: str,
+        file: Path,
+        make: Callable[[], Predictor],
+        truth: Sequence[TruthSlice],
+    ) -> Evaluation:
+        """Return the evaluation of a method, measured once for each state of its file."""
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        key = f"{digest}, {self.cases} cases of seed {HELD_OUT_SEED}, {self.samples} samples"
+        if self.found.get(name, {}).get("key") != key:
+            with Progress() as progress:
+                measured = evaluate(make(), truth, self.samples, 0, progress)
+            self.found[name] = {"key": key, **measured.to_dict()}
+            self.path.write_text(json.dumps(self.found) + "\n", encoding="utf-8")
+        return Evaluation.from_dict(self.found[name])
 
 
 def card(

@@ -18,7 +18,6 @@ from diffoseg.training.baselines import (
     LevelSets,
     PlainUNet,
     affordable_iterations,
-    rivals,
     train_baseline,
 )
 from diffoseg.training.loop import LoopSettings
@@ -114,8 +113,11 @@ class Sure(Baseline):
 def test_the_rivals_score_their_closed_forms_on_experts_who_never_vary():
     draws = np.stack([RING_AND_CORE > 0] * 3, 1)
     cases = [TruthSlice(name, IMAGE, draws, EXPERTS) for name in ("p0", "p1")]
-    pair = [Sure(PlainUNet(TINY, 3), kind, EXPERTS, {}) for kind in ("majority", "experts")]
-    one, each, level = (evaluate(rival, cases, samples=4) for rival in rivals(*pair).values())
+    vote, heads = (Sure(PlainUNet(TINY, 3), kind, EXPERTS, {}) for kind in ("majority", "experts"))
+    one, each, level = (
+        evaluate(rival, cases, samples=4)
+        for rival in (FixedMasks(vote), FixedMasks(heads), LevelSets(heads))
+    )
     core, ring = 9, 36  # pixels
 
     for perfect in (each, level):

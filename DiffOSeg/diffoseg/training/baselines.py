@@ -229,15 +229,6 @@ class LevelSets(FixedMasks):
         return random.random((n, 1, 1))
 
 
-def rivals(majority: Baseline, experts: Baseline) -> dict[str, FixedMasks]:
-    """Return the three rivals by the name that tables give them."""
-    return {
-        "U-Net, majority vote": FixedMasks(majority),
-        "U-Net, a head per expert": FixedMasks(experts),
-        "U-Net, level sets of the heads": LevelSets(experts),
-    }
-
-
 class _Best:
     """Validates an average network and keeps the weights that did best so far."""
 
