@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from . import commands
+from .allocator import keep_freed_memory
 from .errors import (
     CancelledError,
     DependencyError,
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
         with warnings.catch_warnings(action="default" if debugging else "ignore"):
+            keep_freed_memory()
             arguments.run(arguments)
     except SystemExit as finished:  # --help and --version
         return int(finished.code or 0)

@@ -31,7 +31,8 @@ MATHEMATICS = {
 # From the ground up: a module imports from its own floor and from those below. Two file formats
 # lie in output/, where results are written, and are needed below by the cohorts.
 FLOORS = (
-    {"errors", "version", "experts", "geometry", "intensity", "progress", "output.atomic"},
+    {"errors", "version", "experts", "geometry", "intensity", "progress", "output.atomic"}
+    | {"allocator"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
     | MATHEMATICS.keys(),
     {"model", "restore", "weights", "research_checkpoint", "cohorts", "comparison", "scoring"},
