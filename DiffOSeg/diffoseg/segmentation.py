@@ -192,22 +192,29 @@ class Segmenter:
     def _search(self, run: _Run, canvas: Canvas) -> np.ndarray:
         """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
 
-        The first prediction, from pure noise, is the probability that a pixel is marked. Where it
-        exceeds PRESENT nowhere, the tile where it is highest is returned.
+        The first prediction, from pure noise, is the probability that a pixel is marked; the
+        consensus stands for all experts, and without one every expert is asked, so that what is
+        found does not depend on who is to draw it. Where the probability exceeds PRESENT nowhere,
+        the tile where it is highest is returned.
         """
-        name = CONSENSUS if CONSENSUS in run.names else run.names[0]
-        T = self.model.schedule.T
-        noise = self._noise(name, run.seed, canvas.window)
+        names = (CONSENSUS,) if self.model.consensus is not None else self.model.experts
         highest = np.zeros(tuple(canvas.active.shape), np.float32)
-        run.watch.total = len(canvas.images)
-        for index in range(len(canvas.images)):
-            x_T = (noise.draw([(0, canvas.window.start[0] + index)], 0) * self.classes).long()
-            foreground = self._predict(canvas, name, [(0, index)], x_T, T)[0, 1:].sum(0)
-            for tile in range(len(canvas.tiling.corners)):
-                highest[index, tile] = float(foreground[canvas.tiling.place(tile)].max())
-            run.watch.step("searching the volume")
+        run.watch.total = len(names) * len(canvas.images)
+        for name in names:
+            noise = self._noise(name, run.seed, canvas.window)
+            for index, best in enumerate(highest):
+                np.maximum(best, self._likeliest(canvas, name, noise, index), out=best)
+                run.watch.step("searching the volume")
         run.watch.done = 0
         return highest >= min(PRESENT, float(highest.max()))
+
+    def _likeliest(self, canvas: Canvas, name: str, noise: NoiseField, index: int) -> list[float]:
+        """Return the highest probability of a mark in every tile of one slice."""
+        x_T = (noise.draw([(0, canvas.window.start[0] + index)], 0) * self.classes).long()
+        prediction = self._predict(canvas, name, [(0, index)], x_T, self.model.schedule.T)
+        foreground = prediction[0, 1:].sum(0)
+        tiles = range(len(canvas.tiling.corners))
+        return [float(foreground[canvas.tiling.place(tile)].max()) for tile in tiles]
 
     def _sample(self, run: _Run, canvas: Canvas, name: str) -> np.ndarray:
         """Return each sample's foreground probability at the last step, (N, S, H, W) float32."""

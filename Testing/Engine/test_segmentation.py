@@ -217,6 +217,28 @@ def test_of_a_whole_volume_only_what_the_search_found_is_sampled(monkeypatch):
     assert sampled <= 0.6 * len(asked)
 
 
+@pytest.mark.parametrize("consensus", [a_model().consensus, None])
+def test_what_only_the_second_expert_marks_is_found_whoever_is_asked(monkeypatch, consensus):
+    volume = a_volume(size=(200, 60, 3))
+    volume.array[:] = -1000
+    volume.array[1, 25:35, 10:20] = -500
+    volume.array[1, 25:35, 180:190] = 0
+
+    def predict(self, x_t, t, image, expert=None):
+        """Ann marks what is grey, Bob what is white, the consensus both."""
+        bright, grey = image[:, 0] > 0.5, (image[:, 0] > -0.5) & (image[:, 0] < 0.5)
+        only = (bright | grey) if expert is None else torch.where(expert[0] == 1, bright, grey)
+        return torch.stack([(~only).float(), only.float()], 1)
+
+    monkeypatch.setattr(BrightPixels, "predict_x0", predict)
+    segmenter = Segmenter(replace(a_pixelwise_model(), consensus=consensus), "cpu")
+    both = segmenter.segment(volume, experts=("Ann", "Bob"), samples=1)
+    alone = segmenter.segment(volume, experts=("Bob",), samples=1)
+
+    assert both.results["Bob"].mask.sum() == 100
+    assert alone.region_geometry == both.region_geometry
+
+
 def test_a_volume_in_which_nothing_is_found_is_still_answered():
     volume = a_volume()
     empty = replace(volume, array=np.full_like(volume.array, -1000) + 0.01)
