@@ -113,6 +113,29 @@ def test_other_settings_cannot_take_over_a_run(tmp_path: Path):
         stage1(tmp_path, replace(SETTINGS, batch=5))
 
 
+def test_another_consensus_strategy_cannot_take_over_a_run(tmp_path: Path):
+    stage1(tmp_path)
+    with pytest.raises(InputError, match="consensus strategy"):
+        stage1(tmp_path, strategy="level")
+
+
+def test_other_slices_of_the_same_patients_cannot_take_over_a_run(tmp_path: Path):
+    training, held_out = disks().split(0.25, seed=0)
+    redrawn = replace(training, masks=1 - training.masks)
+    train_consensus(training, held_out, CONFIG, METADATA, SETTINGS, tmp_path, device=CPU)
+    with pytest.raises(InputError, match="slices"):
+        train_consensus(redrawn, held_out, CONFIG, METADATA, SETTINGS, tmp_path, device=CPU)
+
+
+def test_other_stage_one_weights_cannot_take_over_a_run(tmp_path: Path):
+    training, held_out = disks().split(0.25, seed=0)
+    first = stage1(tmp_path / "one")
+    other = stage1(tmp_path / "other", replace(SETTINGS, seed=9))
+    train_personal(training, held_out, first, SETTINGS, tmp_path / "two", device=CPU)
+    with pytest.raises(InputError, match="stage 1 weights"):
+        train_personal(training, held_out, other, SETTINGS, tmp_path / "two", device=CPU)
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(tmp_path, monkeypatch):
     stage1(tmp_path)
     before = (tmp_path / CHECKPOINT).read_bytes()
@@ -153,7 +176,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
 
     loss.calls = 0
     with pytest.raises(InputError, match="after iteration 5"):
-        train(Scale(), disks(), loss, lambda _: {}, SETTINGS, tmp_path, device=CPU)
+        train(Scale(), disks(), loss, lambda _: {}, SETTINGS, tmp_path, identity={}, device=CPU)
 
     groups, facts = read_checkpoint(tmp_path / CHECKPOINT)
     assert facts["iteration"] == 4

@@ -140,6 +140,7 @@ def train_baseline(
             best.look_at,
             settings,
             Path(folder),
+            identity={"kind": kind},
             device=device,
             progress=progress,
             cancel=cancel,
@@ -180,7 +181,16 @@ def affordable_iterations(
     total = first + timed
     trial = replace(settings, iterations=total, every=total)
     with tempfile.TemporaryDirectory() as folder:
-        train(network, training, timed_loss, lambda _: {}, trial, Path(folder), device=device)
+        train(
+            network,
+            training,
+            timed_loss,
+            lambda _: {},
+            trial,
+            Path(folder),
+            identity={"kind": kind},
+            device=device,
+        )
     each = (marks[-1] - marks[first - 1]) / (total - first)
     return max(1, int(seconds / each))
 

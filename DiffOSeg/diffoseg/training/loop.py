@@ -6,7 +6,7 @@ A stage brings its network, the loss of one batch, and a validation; the loop br
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -66,13 +66,20 @@ class CurvePoint:
 class Run(Generic[Network]):
     """One training run: everything that a checkpoint has to bring back."""
 
-    def __init__(self, network: Network, settings: LoopSettings, device: torch.device):
+    def __init__(
+        self,
+        network: Network,
+        settings: LoopSettings,
+        identity: Mapping[str, Any],
+        device: torch.device,
+    ):
         network.to(device).train()
         if device.type == "cuda":
             _to_channels_last(network)
         self.network = network
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.settings = settings
+        self.identity = dict(identity)
         self.device = device
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY
@@ -105,6 +112,7 @@ class Run(Generic[Network]):
         }
         facts = {
             "settings": asdict(self.settings),
+            "identity": self.identity,
             "iteration": self.iteration,
             "curve": [asdict(point) for point in self.curve],
             "losses": self.losses,
@@ -114,12 +122,15 @@ class Run(Generic[Network]):
         draw_curve(folder / CURVE, self.curve)
 
     def resume(self, folder: Path) -> None:
-        """Take up the run that ``folder`` holds; raises InputError if its settings differ."""
+        """Take up the run that ``folder`` holds; raises InputError if it is another one."""
         groups, facts = read_checkpoint(folder / CHECKPOINT)
-        if facts["settings"] != asdict(self.settings):
+        mine = {**asdict(self.settings), **self.identity}
+        theirs = {**facts["settings"], **facts["identity"]}
+        other = [name for name in sorted(mine | theirs) if mine.get(name) != theirs.get(name)]
+        if other:
             raise InputError(
-                "The output folder holds a training run with other settings."
-                " Use those settings to go on with it, or another folder to start anew."
+                f"The output folder holds a training run with other settings ({', '.join(other)})."
+                " Use those to go on with it, or another folder to start anew."
             )
         self.network.load_state_dict(groups["network"])
         self.average.load_state_dict(groups["average"])
@@ -142,17 +153,21 @@ def train(
     settings: LoopSettings,
     folder: Path,
     *,
+    identity: Mapping[str, Any],
     device: torch.device,
     progress: Progress | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Run[Network]:
     """Train ``network`` on ``slices`` and return the run, whose ``average`` is the result.
 
-    Goes on where a checkpoint in ``folder`` left off. Raises InputError when the loss is no
-    longer a number (the last good checkpoint is kept), CancelledError when ``cancel`` says so.
+    Goes on where a checkpoint in ``folder`` left off, if that run had the same settings, slices
+    and ``identity``: JSON-able, all else that makes it this run. Raises InputError when it is
+    another run, or when the loss is no longer a number (the last good checkpoint is kept), and
+    CancelledError when ``cancel`` says so.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(network, settings, device)
+    identity = {**identity, "slices": slices.fingerprint()}
+    run = Run(network, settings, identity, device)
     if (folder / CHECKPOINT).exists():
         run.resume(folder)
     started = time.perf_counter()

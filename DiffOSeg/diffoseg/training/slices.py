@@ -4,6 +4,7 @@ Every random choice of a batch is keyed by (seed, iteration). A run that was kil
 on with exactly the batches it would have seen: the iteration number is the whole random state.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,14 @@ class SliceSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, in hexadecimal, of images, masks, patients and experts."""
+        digest = hashlib.sha256(repr((self.patients, self.experts)).encode())
+        for array in (self.images, self.masks):
+            digest.update(repr((array.shape, str(array.dtype))).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "SliceSet":
         """Return the slices at ``rows``, in that order."""

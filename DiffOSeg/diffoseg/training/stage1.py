@@ -71,6 +71,7 @@ def train_consensus(
         lambda network: validation(network, schedule, examples),
         settings,
         folder,
+        identity={"network": config.to_dict(), "consensus strategy": strategy},
         device=device,
         progress=progress,
         cancel=cancel,

@@ -12,6 +12,7 @@ from ..errors import WeightsError
 from ..experts import ExpertPanel
 from ..model import Model
 from ..networks.unet import UNet, widen
+from ..weights import content_hash
 from .loop import LoopSettings, Progress, train
 from .objective import Examples, centre_crop, denoising_loss, validation, validation_rows
 from .slices import Batch, SliceSet
@@ -52,6 +53,7 @@ def train_personal(
         lambda network: validation(network, schedule, examples),
         settings,
         folder,
+        identity={"stage 1 weights": content_hash(base)},
         device=device,
         progress=progress,
         cancel=cancel,
