@@ -37,7 +37,7 @@ $(READY): pyproject.toml constraints-dev.txt
 	echo "or name yours: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(PIP) install --quiet -c constraints-dev.txt -e ".[dev]"
+	$(PIP) install --quiet -c constraints-dev.txt -e ".[dev,slicer]"
 	@touch $(READY)
 
 demo: $(READY)
