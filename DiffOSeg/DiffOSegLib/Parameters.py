@@ -1,0 +1,124 @@
+"""All that the panel shows and a saved scene must bring back, as typed fields of one scene node."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_type_hints
+
+import slicer
+from slicer import (
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+
+REGION_KINDS = ("roi", "segment", "whole")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+MAXIMUM_SEED = 2**31 - 1  # what a spin box can hold
+
+
+@parameterNodeWrapper
+class _Fields:
+    inputVolume: vtkMRMLScalarVolumeNode
+    regionKind: Annotated[str, Choice(REGION_KINDS)] = "roi"
+    regionRoi: vtkMRMLMarkupsROINode
+    regionSegmentation: vtkMRMLSegmentationNode
+    regionSegmentID: str = ""
+    regionMarginMm: Annotated[float, WithinRange(0.0, 100.0)] = 10.0
+    model: str = ""
+    experts: list[str]
+    samples: Annotated[int, WithinRange(1, 64)] = 8
+    steps: Annotated[int, WithinRange(0, 250)] = 0
+    seed: Annotated[int, WithinRange(0, MAXIMUM_SEED)] = 0
+    device: Annotated[str, Choice(DEVICES)] = "auto"
+    outputSegmentation: vtkMRMLSegmentationNode
+    probabilityMaps: bool = True
+    disagreementMap: bool = True
+    table: bool = True
+    resultSegmentation: vtkMRMLSegmentationNode
+    resultDisagreement: vtkMRMLScalarVolumeNode
+    resultTable: vtkMRMLTableNode
+
+
+class DiffOSegParameterNode(_Fields):
+    """The panel's whole state on a ``vtkMRMLScriptedModuleNode``.
+
+    Attributes:
+        inputVolume: the scan.
+        regionKind: "roi", "segment" (around a segment, with a margin) or "whole".
+        regionRoi, regionSegmentation, regionSegmentID, regionMarginMm: the region of that kind.
+        model: name of a model; empty is the default one.
+        experts: who is asked for, "consensus" among them; empty is everyone the model knows.
+        samples, steps, seed, device: how it is sampled; 0 steps are the model's own number.
+        outputSegmentation: where segments are added; None is a new node for each run.
+        probabilityMaps, disagreementMap, table: what else a run leaves in the scene.
+        resultSegmentation, resultDisagreement, resultTable: what the last run left.
+        corrections: sentences on what this scene held and this version cannot use.
+
+    A scene that another version made opens: what is impossible gets its default back, what is not
+    known stays where it is, and ``corrections`` says so.
+    """
+
+    def __init__(self, node: Any, *args: Any):
+        wrapped = getattr(node, "parameterNode", node)
+        self.corrections: tuple[str, ...] = correct(wrapped)
+        super().__init__(wrapped, *args)  # type: ignore[call-arg]  # the wrapper adds it
+
+
+def correct(node: "slicer.vtkMRMLScriptedModuleNode") -> tuple[str, ...]:
+    """Remove values from the node that no field can hold; return a sentence on each kind found."""
+    impossible = [name for name in _declared() if not _isPossible(node, name)]
+    sentences = []
+    if impossible:
+        sentences.append(
+            _(
+                "This scene holds settings that cannot be used ({names}). They have their defaults"
+                " again; check them before you press Apply."
+            ).format(names=", ".join(impossible))
+        )
+    for name in impossible:
+        for stored in list(_storedNames(node, name)):
+            node.UnsetParameter(stored)
+    unknown = sorted(set(node.GetParameterNames()) - _known(node))
+    if unknown:
+        sentences.append(
+            _(
+                "This scene was saved by another version of DiffOSeg. Settings that this version"
+                " does not know are left as they are: {names}."
+            ).format(names=", ".join(unknown))
+        )
+    return tuple(sentences)
+
+
+def _declared() -> dict[str, Any]:
+    return get_type_hints(_Fields, include_extras=True)
+
+
+def _known(node: "slicer.vtkMRMLScriptedModuleNode") -> set[str]:
+    return {stored for name in _declared() for stored in _storedNames(node, name)}
+
+
+def _storedNames(node: "slicer.vtkMRMLScriptedModuleNode", name: str) -> Iterator[str]:
+    """Yield the node's own names for one field: a list is stored item by item, "experts_0"."""
+    isList = _declared()[name] == list[str]
+    for stored in node.GetParameterNames():
+        item = stored.removeprefix(f"{name}_")
+        if stored == name or (isList and item != stored and (item == "len" or item.isdecimal())):
+            yield stored
+
+
+def _isPossible(node: "slicer.vtkMRMLScriptedModuleNode", name: str) -> bool:
+    """Whether the field is absent, or holds text that its type and its range can read."""
+    declared = _declared()[name]
+    if declared == list[str]:
+        length = node.GetParameter(f"{name}_len") or "0"
+        return length.isdecimal() and int(length) <= node.GetParameterCount()
+    if not node.HasParameter(name) or not hasattr(declared, "__metadata__"):
+        return True
+    kind, rule = get_args(declared)
+    try:
+        rule.validate(kind(node.GetParameter(name)))
+    except (ValueError, TypeError):
+        return False
+    return True
