@@ -10,6 +10,8 @@ CONSENSUS = "consensus"
 
 Color = tuple[float, float, float]
 
+_LONGEST_NAME = 64  # of a DICOM long string, which names a segment's algorithm
+
 CONSENSUS_COLOR: Color = (1.0, 0.84, 0.0)
 
 # Okabe and Ito's palette, told apart under every common colour blindness; yellow is the consensus.
@@ -34,7 +36,8 @@ class Expert:
 class ExpertPanel(Sequence[Expert]):
     """The experts of one model, in the order of the model's own rows.
 
-    The consensus is not among them. Names are unique and not empty, and none is "consensus".
+    The consensus is not among them. Names are unique, printable, of 1..64 characters, and none is
+    "consensus".
     """
 
     def __init__(self, experts: Sequence[Expert]):
@@ -42,8 +45,9 @@ class ExpertPanel(Sequence[Expert]):
         if len(set(names)) != len(names):
             raise InputError(f"Two experts share a name: {', '.join(names)}. Rename one of them.")
         for name in names:
-            if not name.strip() or name.strip().lower() == CONSENSUS:
-                raise InputError(f"{name!r} cannot be an expert's name. Choose another one.")
+            said = name.strip() and name.isprintable() and len(name) <= _LONGEST_NAME
+            if not said or name.strip().lower() == CONSENSUS:
+                raise InputError(f"{name!r:.80} cannot be an expert's name. Choose another one.")
         self._experts = tuple(experts)
 
     @classmethod

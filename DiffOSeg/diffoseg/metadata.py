@@ -10,6 +10,10 @@ from .errors import InputError, WeightsError
 from .intensity import IntensityMapping
 from .version import __version__
 
+# Far beyond any scan; a file may say anything, and the number of tiles follows from these.
+_LARGEST_PATCH = 4096
+_FINEST_MM, _COARSEST_MM = 1e-3, 1e3
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelMetadata:
@@ -51,6 +55,8 @@ class ModelMetadata:
         for name in ("spacing_mm", "patch", "steps", "mask_distance"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} of a model is above 0, not {getattr(self, name)}.")
+        if self.patch > _LARGEST_PATCH or not _FINEST_MM <= self.spacing_mm <= _COARSEST_MM:
+            raise InputError(f"No model looks at {self.patch} pixels of {self.spacing_mm:g} mm.")
 
     def with_training(self, mask_distance: float, summary: Mapping[str, Any]) -> "ModelMetadata":
         """Return the metadata after one more training, whose summary joins the earlier ones."""
@@ -70,6 +76,11 @@ class ModelMetadata:
             values = json.loads(text)
         except ValueError as error:
             raise _damaged("it is not JSON") from error
+        return cls.from_values(values)
+
+    @classmethod
+    def from_values(cls, values: Any) -> "ModelMetadata":
+        """Return what parsed JSON describes; raises as ``from_json`` does."""
         if not isinstance(values, dict):
             raise _damaged("it is not a table of fields")
         types = get_type_hints(cls)
@@ -86,7 +97,7 @@ class ModelMetadata:
 
 def _typed(name: str, value: Any, wanted: Any) -> Any:
     """Return a JSON value as the wanted type, or raise WeightsError."""
-    if wanted is float and type(value) in (int, float) and math.isfinite(value):
+    if wanted is float and type(value) in (int, float) and _is_finite(value):
         return float(value)
     if wanted in (str, int) and type(value) is wanted:
         return value
@@ -98,6 +109,13 @@ def _typed(name: str, value: Any, wanted: Any) -> Any:
     if wanted is IntensityMapping and isinstance(value, dict):
         return _intensity(value)
     raise _damaged(f"{name} has the wrong type or value: {value!r:.60}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def _intensity(values: Mapping[str, Any]) -> IntensityMapping:

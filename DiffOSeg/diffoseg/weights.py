@@ -29,6 +29,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from .catalog import (
+    DEFAULT_MODEL,
+    FORMAT,
+    FORMAT_VERSION,
+    NETWORKS,
+    available_models,
+    changed,
+    check_format,
+    damaged,
+    find_model,
+    header_length,
+    parsed,
+)
 from .diffusion import CategoricalSchedule
 from .errors import InputError, WeightsError
 from .experts import Expert, ExpertPanel
@@ -57,24 +70,10 @@ __all__ = [
     "save_model",
 ]
 
-DEFAULT_MODEL = "diffoseg-phantom"
-FORMAT = "diffoseg-model"
-FORMAT_VERSION = 1
-NETWORKS = ("consensus", "personal")
-
 _KIND = "paper"
 _DESCRIBED = ("metadata", "networks", "schedule")
 _MOST_STEPS = 100_000
 _STORED_TYPES = ("F16", "F32", "I64")
-
-# The header of the published networks is 0.1 MB; its length is whatever the file says it is.
-_LARGEST_HEADER = 16 * 1024**2
-
-# The build copies the default weights into the package; a checkout has them in its Resources.
-_FOLDERS = (
-    Path(__file__).parent / "_models",
-    Path(__file__).resolve().parents[2] / "Resources" / "Models",
-)
 
 
 def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
@@ -124,13 +123,13 @@ def load_model(path_or_name: str | Path | None = None) -> Model:
             that this version does not know. WeightsNamesError and WeightsShapeError say which
             tensor is wrong.
     """
-    path = _find(path_or_name)
-    _check_header_length(path)
+    path = find_model(path_or_name)
+    header_length(path)
     try:
         with safe_open(path, framework="pt") as stored:
             return _read(path.name, stored)
     except (OSError, SafetensorError) as error:
-        raise _damaged(path.name) from error
+        raise damaged(path.name) from error
 
 
 def content_hash(model: Model | str | Path) -> str:
@@ -146,53 +145,12 @@ def content_hash(model: Model | str | Path) -> str:
     return _hash(_tensors(model), _description(model))
 
 
-def available_models() -> dict[str, Path]:
-    """Return the models that come with the program: name (file name without ending) to file."""
-    files = [file for folder in _FOLDERS for file in sorted(folder.glob("*.safetensors"))]
-    return {file.stem: file for file in reversed(files)}
-
-
-def _find(path_or_name: str | Path | None) -> Path:
-    names = available_models()
-    if path_or_name is None:
-        path_or_name = DEFAULT_MODEL
-    if isinstance(path_or_name, str) and path_or_name in names:
-        return names[path_or_name]
-    path = Path(path_or_name)
-    if path.is_file():
-        return path
-    known = ", ".join(sorted(names)) or "none"
-    what = "is a folder, not a weights file" if path.is_dir() else "there is no such weights file"
-    raise WeightsError(
-        f"{path.name}: {what}. Give a .safetensors file or a model that came with the program"
-        f" ({known})."
-    )
-
-
-def _check_header_length(path: Path) -> None:
-    """Bound the header, whose length is the file's first eight bytes, before it is parsed."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
-    if not 0 < length <= min(_LARGEST_HEADER, size - 8):
-        raise _damaged(path.name)
-
-
-def _damaged(file: str) -> WeightsError:
-    return WeightsError(
-        f"{file}: is not a DiffOSeg weights file, or it is cut short. Get the file again."
-    )
-
-
 def _read(file: str, stored: Any) -> Model:
     """Check the open file from the outside in: header, names and shapes, hash, values."""
     header: dict[str, str] = stored.metadata() or {}
-    _check_format(file, header)
-    description = {part: _parsed(file, header, part) for part in _DESCRIBED}
-    experts = _parsed(file, header, "experts")
+    check_format(file, header)
+    description = {part: parsed(file, header, part) for part in _DESCRIBED}
+    experts = parsed(file, header, "experts")
     names = list(stored.keys())
     for name in names:
         if stored.get_slice(name).get_dtype() not in _STORED_TYPES:
@@ -208,37 +166,10 @@ def _read(file: str, stored: Any) -> Model:
     return _assemble(file, networks, description, experts)
 
 
-def _check_format(file: str, header: Mapping[str, str]) -> None:
-    if header.get("format") != FORMAT:
-        raise WeightsError(
-            f"{file}: is not a DiffOSeg model. A checkpoint of the research code is imported with"
-            " `diffoseg import`."
-        )
-    version = header.get("format_version", "")
-    if not (version.isascii() and version.isdigit() and len(version) < 10):
-        raise _damaged(file)
-    if int(version) > FORMAT_VERSION:
-        raise WeightsError(
-            f"{file}: made by a newer DiffOSeg (format {version}, this one reads"
-            f" {FORMAT_VERSION}): update the extension."
-        )
-
-
-def _parsed(file: str, header: Mapping[str, str], part: str) -> Any:
-    try:
-        return json.loads(header[part], parse_constant=_refuse_constant)
-    except (KeyError, ValueError, RecursionError) as error:
-        raise _changed(file) from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def _checked_configs(file: str, described: Any, shapes: Mapping[str, Shape]) -> dict[str, Any]:
     """Return each network's configuration, once the file's tensors are exactly what it needs."""
     if not isinstance(described, dict) or not described or described.keys() - set(NETWORKS):
-        raise _changed(file)
+        raise changed(file)
     strangers = {name for name in shapes if name.partition(".")[0] not in described}
     if strangers:
         raise WeightsNamesError(file, set(), strangers)
@@ -267,13 +198,7 @@ def _check_hash(
     identity = _hash(tensors, description)
     checksum = _checksum(identity, experts)
     if (header.get("content_hash"), header.get("checksum")) != (identity, checksum):
-        raise _changed(file)
-
-
-def _changed(file: str) -> WeightsError:
-    return WeightsError(
-        f"{file}: damaged or changed since it was made (its hash does not fit). Get the file again."
-    )
+        raise changed(file)
 
 
 def _assemble(

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import diffoseg
-from diffoseg import weights
+from diffoseg import catalog, weights
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.errors import InputError, WeightsError
 from diffoseg.experts import Expert, ExpertPanel
@@ -503,7 +503,7 @@ def two_folders(tmp_path, monkeypatch):
     folders = (tmp_path / "_models", tmp_path / "Models")
     for folder in folders:
         folder.mkdir()
-    monkeypatch.setattr(weights, "_FOLDERS", folders)
+    monkeypatch.setattr(catalog, "_FOLDERS", folders)
     return folders
 
 
@@ -533,5 +533,5 @@ def test_an_absent_default_says_which_models_there_are(a_model, two_folders):
 
 
 def test_a_missing_folder_of_models_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "_FOLDERS", (tmp_path / "nowhere",))
+    monkeypatch.setattr(catalog, "_FOLDERS", (tmp_path / "nowhere",))
     assert available_models() == {}

@@ -1,0 +1,224 @@
+"""Which models there are and what they say of themselves, read without torch.
+
+The header of a safetensors file is JSON in front of the tensors; a card needs nothing else, so that
+Slicer's own process can list the models and their experts. Nothing of the tensors is checked here:
+``weights.load_model`` does that.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, WeightsError
+from .experts import CONSENSUS, Expert, ExpertPanel
+from .metadata import ModelMetadata
+
+DEFAULT_MODEL = "diffoseg-phantom"
+FORMAT = "diffoseg-model"
+FORMAT_VERSION = 1
+NETWORKS = ("consensus", "personal")
+FOLDERS_VARIABLE = "DIFFOSEG_MODELS"
+"""Environment variable with folders of one's own models, parted as in PATH; looked at first."""
+
+# The build copies the default weights into the package; a checkout has them in its Resources.
+_FOLDERS = (
+    Path(__file__).parent / "_models",
+    Path(__file__).resolve().parents[2] / "Resources" / "Models",
+)
+
+# The header of the published networks is 0.1 MB; its length is whatever the file says it is.
+_LARGEST_HEADER = 16 * 1024**2
+_LONGEST_TITLE = 200
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself.
+
+    Attributes:
+        name: the file's name without its ending.
+        path: the file.
+        title: a line for people.
+        notice: what must be said wherever its answers are shown; may be empty.
+        panel: the experts that it can draw like, in its own order.
+        has_consensus: whether it can draw the consensus.
+        metadata: everything else, such as the grid it works on.
+        hash: SHA-256 of its content in hexadecimal, as the file states it.
+    """
+
+    name: str
+    path: Path
+    title: str
+    notice: str
+    panel: ExpertPanel
+    has_consensus: bool
+    metadata: ModelMetadata
+    hash: str
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Who can be asked: "consensus" where there is one, then the experts."""
+        return ((CONSENSUS,) if self.has_consensus else ()) + self.panel.names
+
+
+def available_models() -> dict[str, Path]:
+    """Return the models that come with the program or lie in one's own folders, name to file."""
+    own = filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))
+    folders = (*map(Path, own), *_FOLDERS)
+    files = [file for folder in folders for file in sorted(folder.glob("*.safetensors"))]
+    return {file.stem: file for file in reversed(files) if file.is_file()}
+
+
+def available_cards() -> tuple[ModelCard, ...]:
+    """Return the cards of the available models, the default first; broken files are left out."""
+    names = sorted(available_models(), key=lambda name: (name != DEFAULT_MODEL, name))
+    cards = []
+    for name in names:
+        try:
+            cards.append(read_card(name))
+        except WeightsError:
+            continue
+    return tuple(cards)
+
+
+def read_card(path_or_name: str | Path | None = None) -> ModelCard:
+    """Return what a model file says of itself, from its header alone.
+
+    Args:
+        path_or_name: a file, or a name in ``available_models``; None or "" is the default model.
+
+    Raises:
+        WeightsError: there is no such file, it is no model of this program, of a newer format, or
+            its description is damaged.
+    """
+    path = find_model(path_or_name)
+    header = _read_header(path)
+    check_format(path.name, header)
+    networks, described, experts = (
+        parsed(path.name, header, part) for part in ("networks", "metadata", "experts")
+    )
+    if not isinstance(networks, dict) or not networks or networks.keys() - set(NETWORKS):
+        raise changed(path.name)
+    if not re.fullmatch("[0-9a-f]{64}", header.get("content_hash", "")):
+        raise changed(path.name)
+    metadata = ModelMetadata.from_values(described)
+    return ModelCard(
+        name=path.stem,
+        path=path,
+        title=_one_line(metadata.title) or path.stem,
+        notice=_one_line(str(metadata.training.get("notice", ""))),
+        panel=_panel(path.name, experts if "personal" in networks else []),
+        has_consensus="consensus" in networks,
+        metadata=metadata,
+        hash=header["content_hash"],
+    )
+
+
+def find_model(path_or_name: str | Path | None) -> Path:
+    """Return the file of a model; raises WeightsError where there is none, listing those known."""
+    names = available_models()
+    path_or_name = path_or_name or DEFAULT_MODEL
+    if isinstance(path_or_name, str) and path_or_name in names:
+        return names[path_or_name]
+    path = Path(path_or_name)
+    if path.is_file():
+        return path
+    known = ", ".join(sorted(names)) or "none"
+    what = "is a folder, not a weights file" if path.is_dir() else "there is no such weights file"
+    raise WeightsError(
+        f"{path.name}: {what}. Give a .safetensors file or a model that came with the program"
+        f" ({known})."
+    )
+
+
+def header_length(path: Path) -> int:
+    """Return the length of a file's header, its first eight bytes, once it is known to be sane."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
+    if not 0 < length <= min(_LARGEST_HEADER, size - 8):
+        raise damaged(path.name)
+    return length
+
+
+def check_format(file: str, header: Mapping[str, str]) -> None:
+    """Raise WeightsError unless a header's text map is that of a model that this version reads."""
+    if header.get("format") != FORMAT:
+        raise WeightsError(
+            f"{file}: is not a DiffOSeg model. A checkpoint of the research code is imported with"
+            " `diffoseg import`."
+        )
+    version = header.get("format_version", "")
+    if not (version.isascii() and version.isdigit() and len(version) < 10):
+        raise damaged(file)
+    if int(version) > FORMAT_VERSION:
+        raise WeightsError(
+            f"{file}: made by a newer DiffOSeg (format {version}, this one reads"
+            f" {FORMAT_VERSION}): update the extension."
+        )
+
+
+def parsed(file: str, header: Mapping[str, str], part: str) -> Any:
+    """Return one part of a header's text map, which is JSON; raises WeightsError if it is not."""
+    try:
+        return json.loads(header[part], parse_constant=_refuse_constant)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise changed(file) from error
+
+
+def damaged(file: str) -> WeightsError:
+    """Return the error of a file that is no model at all."""
+    return WeightsError(
+        f"{file}: is not a DiffOSeg weights file, or it is cut short. Get the file again."
+    )
+
+
+def changed(file: str) -> WeightsError:
+    """Return the error of a model file that is not as it was written."""
+    return WeightsError(
+        f"{file}: damaged or changed since it was made (its hash does not fit). Get the file again."
+    )
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    """Return the text map in the header of a safetensors file."""
+    length = header_length(path)
+    try:
+        with path.open("rb") as file:
+            file.seek(8)
+            content = json.loads(file.read(length))
+    except OSError as error:
+        raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(path.name) from error
+    texts = content.get("__metadata__", {}) if isinstance(content, dict) else None
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        raise damaged(path.name)
+    return texts
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _panel(file: str, experts: Any) -> ExpertPanel:
+    try:
+        return ExpertPanel([Expert(str(e["name"]), str(e["description"])) for e in experts])
+    except (LookupError, TypeError, InputError) as error:
+        raise WeightsError(
+            f"{file}: does not name its experts as this version knows them."
+            " Update the extension or get the file again."
+        ) from error
+
+
+def _one_line(text: str) -> str:
+    """Return text from a file fit to be shown: one line of bounded length, nothing unprintable."""
+    words = " ".join(text.split())
+    return "".join(sign for sign in words if sign.isprintable())[:_LONGEST_TITLE]
