@@ -3,10 +3,9 @@
 A model's own spread says nothing about a scan unlike its training; these sentences do.
 """
 
-import numpy as np
-
+from .canvas import Canvas
 from .geometry import ModelGrid
-from .model import ModelMetadata
+from .metadata import ModelMetadata
 from .volume import Volume
 
 _CLIPPED_SHARE = 0.5
@@ -15,17 +14,17 @@ _COARSE_PIXELS = 2.0
 
 
 def warnings_for(
-    volume: Volume, grid: ModelGrid, metadata: ModelMetadata, whole: bool
+    volume: Volume, grid: ModelGrid, canvas: Canvas, metadata: ModelMetadata, whole: bool
 ) -> tuple[str, ...]:
     """Return one sentence for each way in which ``volume`` lies outside the training.
 
     What reading the volume left out comes first, and what the model warns of itself comes last.
-    ``whole`` says that no region was given. An empty tuple means that nothing was noticed, not
-    that the answer is right.
+    Intensities are judged on what ``canvas`` looked at; ``whole`` says that no region was given. An
+    empty tuple means that nothing was noticed, not that the answer is right.
     """
     found = [
         _modality(volume, metadata),
-        _intensities(volume, metadata),
+        _intensities(canvas),
         _spacing(grid, metadata),
         _field(grid, metadata),
         _region(whole),
@@ -53,13 +52,11 @@ def _modality(volume: Volume, metadata: ModelMetadata) -> str:
     return ""
 
 
-def _intensities(volume: Volume, metadata: ModelMetadata) -> str:
-    window = metadata.intensity.resolve(volume.array)
-    clipped = float(np.mean((volume.array < window.low) | (volume.array > window.high)))
-    if clipped > _CLIPPED_SHARE:
+def _intensities(canvas: Canvas) -> str:
+    if canvas.clipped > _CLIPPED_SHARE:
         return (
-            f"{clipped:.0%} of the voxels lie outside the intensities {window.low:g} to"
-            f" {window.high:g} that the model looks at."
+            f"{canvas.clipped:.0%} of what was looked at lies outside the intensities"
+            f" {canvas.mapping.low:g} to {canvas.mapping.high:g} that the model tells apart."
         )
     return ""
 

@@ -1,18 +1,18 @@
 """What the network looks at: a part of the volume on the model's grid, and which of it matters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .field_of_view import window_seen
 from .geometry import GridWindow, ModelGrid
+from .intensity import IntensityMapping
 from .metadata import ModelMetadata
 from .tiling import Tiling
 from .volume import Volume
-
-_MARGIN = 8  # pixels of context that the network sees around a region larger than one tile
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Canvas:
         window: where the canvas lies; holds the answered window and its margin.
         answer: the window in which an answer is wanted.
         images: (S, C, H, W) float32, intensity-mapped.
+        mapping: from scanner units to the images, a window.
+        clipped: share of what was looked at that lies outside that window, in 0..1.
         tiling: how the network's field of view covers a slice.
         active: (S, tiles) bool; the others are background without asking the network.
     """
@@ -30,6 +32,8 @@ class Canvas:
     window: GridWindow
     answer: GridWindow
     images: Tensor
+    mapping: IntensityMapping
+    clipped: float
     tiling: Tiling
     active: Tensor
 
@@ -43,12 +47,19 @@ class Canvas:
         device: torch.device,
     ) -> Self:
         """Return the canvas for an answer in one window, every tile of it active."""
-        window = _with_margin(answer, metadata.patch)
+        window = window_seen(answer, metadata.patch)
         mapping = metadata.intensity.resolve(image.array)
-        mapped = mapping.apply(grid.slices(image.array, window))
+        seen = grid.slices(image.array, window)
         tiling = Tiling.cover((window.size[1], window.size[2]), metadata.patch)
-        active = torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool)
-        return cls(window, answer, torch.from_numpy(mapped[:, None]).to(device), tiling, active)
+        return cls(
+            window=window,
+            answer=answer,
+            images=torch.from_numpy(mapping.apply(seen)[:, None]).to(device),
+            mapping=mapping,
+            clipped=float(np.mean((seen < mapping.low) | (seen > mapping.high))),
+            tiling=tiling,
+            active=torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool),
+        )
 
     def offset_of(self, sample: int, index: int) -> int:
         """Return how many active tiles come before a slice of a sample, in that order."""
@@ -72,24 +83,16 @@ class Canvas:
         return GridWindow(_triple(low), _triple(high - low))
 
     def only_near(self, other: "Canvas", chosen: np.ndarray) -> "Canvas":
-        """Return this canvas with those tiles active that overlap a chosen tile of ``other``."""
+        """Return this canvas with those tiles active that overlap a chosen tile of ``other``.
+
+        Looked at was all of ``other``.
+        """
         mine, theirs = self.boxes(), other.boxes()[chosen]
         apart = np.abs(mine[:, :, None] - theirs[None, None])
         near = (apart < np.array([1, self.tiling.edge, self.tiling.edge])).all(-1).any(-1)
-        active = torch.from_numpy(near)
-        return Canvas(self.window, self.answer, self.images, self.tiling, active)
+        return replace(self, clipped=other.clipped, active=torch.from_numpy(near))
 
 
-def _with_margin(answer: GridWindow, patch: int) -> GridWindow:
-    """Return the window grown to a tile, or by a margin where it is larger than a tile."""
-    start, size = list(answer.start), list(answer.size)
-    for axis in (1, 2):
-        wanted = patch if size[axis] <= patch else size[axis] + 2 * _MARGIN
-        start[axis] -= (wanted - size[axis]) // 2
-        size[axis] = wanted
-    return GridWindow(_triple(start), _triple(size))
-
-
-def _triple(values: "np.ndarray | list[int]") -> tuple[int, int, int]:
+def _triple(values: np.ndarray) -> tuple[int, int, int]:
     first, second, third = (int(value) for value in values)
     return first, second, third

@@ -261,13 +261,8 @@ class ModelGrid:
             (S, H, W) float32.
         """
         canonical = self._canonical(array)
-        (first, *starts), (_, *sizes) = window.start, window.size
-        rows, cols = (
-            _taps((np.arange(n) + start) * step, step if step > _ALIASING else 1.0, count)
-            for start, n, step, count in zip(
-                starts, sizes, self.steps[1:], canonical.shape[1:], strict=True
-            )
-        )
+        rows, cols = self._taps_of(window)
+        first = window.start[0]
         result = np.empty(window.size, np.float32)
         for s, plane in enumerate(result, first):
             source = canonical[min(max(s, 0), len(canonical) - 1)]
@@ -275,6 +270,19 @@ class ModelGrid:
         if fill is not None:
             result[~self._inside(window)] = fill
         return result
+
+    def voxels_read(self, window: GridWindow) -> tuple[Triple, Triple]:
+        """Return start and size, (i, j, k), of all voxels that ``slices`` reads for a window."""
+        first, last = window.start[0], window.start[0] + window.size[0] - 1
+        count = self.geometry.size[self.axes[0]]
+        slices = np.clip((first, last), 0, count - 1)
+        start, size = [0, 0, 0], [0, 0, 0]
+        read = (slices, *(index for index, _ in self._taps_of(window)))
+        for axis, flip, index in zip(self.axes, self.flips, read, strict=True):
+            low, high = int(index.min()), int(index.max())
+            start[axis] = self.geometry.size[axis] - 1 - high if flip else low
+            size[axis] = high - low + 1
+        return _triple(start), _triple(size)
 
     def region_of(self, window: GridWindow) -> tuple[Triple, Triple]:
         """Return start and size, (i, j, k), of the voxels whose centres lie in the window.
@@ -339,6 +347,20 @@ class ModelGrid:
         """Copy (slices, rows, columns) to (K, J, I); the inverse of ``_canonical``."""
         back = np.argsort([2 - a for a in self.axes])
         return np.ascontiguousarray(np.flip(array, self._flipped).transpose(back))
+
+    def _taps_of(self, window: GridWindow) -> "tuple[Taps, Taps]":
+        """Return which voxels, along rows and columns, make a window's pixels."""
+        rows, columns = (
+            _taps((np.arange(n) + start) * step, step if step > _ALIASING else 1.0, count)
+            for start, n, step, count in zip(
+                window.start[1:],
+                window.size[1:],
+                self.steps[1:],
+                [self.geometry.size[axis] for axis in self.axes[1:]],
+                strict=True,
+            )
+        )
+        return rows, columns
 
     @property
     def _flipped(self) -> tuple[int, ...]:

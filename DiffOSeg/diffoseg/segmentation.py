@@ -139,7 +139,7 @@ class Segmenter:
             region_start=start,
             colors={name: self.model.panel.color_of(name) for name in run.names},
             slugs={name: slugs[name] for name in run.names},
-            warnings=warnings_for(image, run.grid, self.model.metadata, region is None),
+            warnings=warnings_for(image, run.grid, canvas, self.model.metadata, region is None),
             provenance=self._provenance(run, region),
             timings={
                 "prepare_s": prepared - started,

@@ -1,18 +1,16 @@
 """A canvas of any size seen through the network's own field of view.
 
-The network was trained on squares of one size. A larger canvas is covered by overlapping squares
-whose predictions are blended, so that nothing is ever asked outside what it was trained on.
+A canvas is covered by overlapping squares of the size the network was trained on, whose predictions
+are blended, so that nothing is ever asked outside what it was trained on.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-OVERLAP = 0.25
-"""Share of a tile's side that neighbouring tiles have in common, at least."""
+from .field_of_view import tile_corners
 
 TilePrediction = Callable[[Tensor, Tensor], Tensor]
 """(x_t int64 (n, e, e), image (n, C, e, e)) -> x_0 probabilities (n, K, e, e)."""
@@ -35,8 +33,7 @@ class Tiling:
     @classmethod
     def cover(cls, canvas: tuple[int, int], edge: int) -> "Tiling":
         """Return the fewest evenly spread tiles that cover ``canvas`` with the overlap asked."""
-        tops, lefts = (_starts(length, edge) for length in canvas)
-        return cls(canvas, edge, tuple((top, left) for top in tops for left in lefts))
+        return cls(canvas, edge, tile_corners(canvas, edge))
 
     def place(self, tile: int) -> tuple[slice, slice]:
         """Return the rows and columns of the canvas that a tile covers."""
@@ -98,13 +95,6 @@ def _calls(
             call, place = divmod(number, micro_batch)
             calls.setdefault(call, {})[place] = (row, tile)
     return list(calls.values())
-
-
-def _starts(length: int, edge: int) -> list[int]:
-    if length <= edge:
-        return [0]
-    count = 1 + int(np.ceil((length - edge) / (edge * (1 - OVERLAP))))
-    return [int(start) for start in np.linspace(0, length - edge, count).round()]
 
 
 def _weight(edge: int) -> Tensor:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from diffoseg.applicability import warnings_for
-from diffoseg.geometry import Geometry, ModelGrid
+from diffoseg.canvas import Canvas
+from diffoseg.geometry import Box, Geometry, ModelGrid
 from diffoseg.intensity import IntensityMapping
 from diffoseg.metadata import ModelMetadata
 from diffoseg.volume import Volume
@@ -29,7 +31,9 @@ def a_volume(spacing: float = 0.7, pixels: int = 80, modality: str = "CT") -> Vo
 
 def said(volume: Volume, whole: bool = False, metadata: ModelMetadata = METADATA) -> list[str]:
     grid = ModelGrid.fit(volume.geometry, metadata.spacing_mm)
-    return list(warnings_for(volume, grid, metadata, whole))
+    window = grid.window_of(None)
+    canvas = Canvas.of(volume, grid, window, metadata, torch.device("cpu"))
+    return list(warnings_for(volume, grid, canvas, metadata, whole))
 
 
 def test_a_scan_like_the_training_is_not_warned_of():
@@ -43,7 +47,7 @@ def test_a_scan_like_the_training_is_not_warned_of():
         (a_volume(modality=""), "does not say what kind"),
         (a_volume(spacing=1.6), "1.6 mm wide"),
         (a_volume(pixels=20), "only 14 mm across"),
-        (replace(a_volume(), array=a_volume().array + 3000), "100% of the voxels"),
+        (replace(a_volume(), array=a_volume().array + 3000), "100% of what was looked at"),
     ],
 )
 def test_one_sentence_says_what_is_unlike(volume: Volume, words: str):
@@ -67,3 +71,14 @@ def test_what_reading_left_out_is_passed_on():
     volume = replace(a_volume(), notes=("1 scout was left out.",))
 
     assert said(volume) == ["1 scout was left out."]
+
+
+def test_intensities_are_judged_where_the_model_looks():
+    volume = a_volume(pixels=300)
+    volume.array[:, :200] = -3000
+    grid = ModelGrid.fit(volume.geometry, METADATA.spacing_mm)
+    answer = grid.window_of(Box((0, 150, 0), (20, 200, 9)))
+    canvas = Canvas.of(volume, grid, answer, METADATA, torch.device("cpu"))
+
+    assert "66% of what was looked at" in said(volume)[0]
+    assert warnings_for(volume, grid, canvas, METADATA, whole=False) == ()

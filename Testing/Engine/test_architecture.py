@@ -34,7 +34,7 @@ FLOORS = (
     {"errors", "version", "experts", "geometry", "intensity", "progress", "output.atomic"}
     | {"allocator"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
-    | {"catalog"}
+    | {"catalog", "field_of_view", "workload"}
     | MATHEMATICS.keys(),
     {"model", "restore", "weights", "research_checkpoint", "cohorts", "comparison", "scoring"},
     {"segmentation", "applicability", "canvas", "tiling", "training", "output", "evaluation"}

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffoseg.tiling import OVERLAP, Tiling
+from diffoseg.field_of_view import OVERLAP
+from diffoseg.tiling import Tiling
 
 
 @given(st.integers(8, 70), st.integers(8, 70))

@@ -1,0 +1,34 @@
+"""How much work a job is, known before it runs and without torch."""
+
+from .field_of_view import tile_corners, window_seen
+from .geometry import Box, Geometry, ModelGrid
+from .metadata import ModelMetadata
+
+
+def tile_evaluations(
+    geometry: Geometry,
+    region: Box | None,
+    metadata: ModelMetadata,
+    answers: int,
+    samples: int,
+    steps: int | None,
+) -> int:
+    """Return how many tiles go through the network, which the time is proportional to.
+
+    Args:
+        geometry: the whole volume's grid.
+        region: where to answer, LPS mm. Without one, only the search by a consensus network is
+            counted: what follows depends on what it finds.
+        metadata: of the model.
+        answers: how many are asked, the consensus among them.
+        samples: of each.
+        steps: a sample; None is the model's own number.
+
+    Raises InputError where the region lies outside the volume.
+    """
+    grid = ModelGrid.fit(geometry, metadata.spacing_mm)
+    slices, rows, columns = window_seen(grid.window_of(region), metadata.patch).size
+    tiles = slices * len(tile_corners((rows, columns), metadata.patch))
+    if region is None:
+        return tiles
+    return tiles * answers * samples * (metadata.steps if steps is None else steps)
