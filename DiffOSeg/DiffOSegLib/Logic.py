@@ -1,0 +1,272 @@
+"""What the panel, the effect and scripts call: freeze what is asked, run it, tell how it goes."""
+
+import atexit
+import time
+import uuid
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from diffoseg.catalog import ModelCard, read_card
+from diffoseg.errors import InputError
+from diffoseg.geometry import Box
+from diffoseg.workload import tile_evaluations
+
+from . import SceneInputs
+from .Parameters import DiffOSegParameterNode
+from .Run import Listener, ResultSink, Run, RunEvent
+from .RunRequest import RunRequest
+from .WorkerClient import Message, WorkerClient
+
+_WAIT_SECONDS = 0.005  # between two looks of a script that waits
+
+
+class DiffOSegLogic(ScriptedLoadableModuleLogic):
+    """One run at a time, in a process of its own; without qt, so that scripts can use it.
+
+    Nothing here blocks but :meth:`wait`. Whoever shows a panel calls :meth:`tick` every 30 ms.
+
+    Attributes:
+        description: what the worker said of the computer when it was last asked; None before.
+        descriptionError: the sentence it answered instead; "" where it did not.
+    """
+
+    def __init__(self, worker: WorkerClient | None = None) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.moduleName = "DiffOSeg"
+        self.description: Message | None = None
+        self.descriptionError = ""
+        self._worker = worker or WorkerClient()
+        self._run: Run | None = None
+        self._leaving: dict[str, Run] = {}
+        self._describing = ""
+        self._ticking = False
+        self._sceneObservers: list[int] = []
+        self._observedScene: slicer.vtkMRMLScene | None = None
+        atexit.register(self.shutdown)
+        if hasattr(getattr(slicer, "app", None), "connect"):
+            slicer.app.connect("aboutToQuit()", self.shutdown)
+
+    def getParameterNode(self) -> DiffOSegParameterNode:
+        """Return the scene's parameter node of this module, which is made where there is none."""
+        return DiffOSegParameterNode(super().getParameterNode())
+
+    # Runs
+
+    @property
+    def activeRun(self) -> Run | None:
+        """The run that is under way; None where there is none."""
+        return self._run if self._run is not None and not self._run.over else None
+
+    def requestFrom(self, parameterNode: DiffOSegParameterNode) -> RunRequest:
+        """Return what the panel's settings ask for, frozen.
+
+        Raises:
+            InputError: there is no volume or region, or the model does not know an expert.
+            WeightsError: the model is missing or damaged.
+        """
+        volumeNode = parameterNode.inputVolume
+        SceneInputs.checkVolume(volumeNode)
+        card = read_card(parameterNode.model or None)
+        return RunRequest(
+            volumeNodeID=volumeNode.GetID(),
+            region=_region(parameterNode),
+            model=parameterNode.model,
+            experts=_experts(tuple(parameterNode.experts), card),
+            samples=int(parameterNode.samples),
+            steps=int(parameterNode.steps) or None,
+            seed=int(parameterNode.seed),
+            device=parameterNode.device,
+        )
+
+    def start(self, request: RunRequest, sink: ResultSink, onEvent: Listener) -> Run:
+        """Begin a run and return at once; ticks take it further.
+
+        Args:
+            request: what is asked; see :meth:`requestFrom`.
+            sink: takes the results into the scene.
+            onEvent: told how it goes. It ends with one of "done", "cancelled" and "error",
+                whatever happens; an error of the listener is logged and does not disturb the run.
+
+        Raises:
+            InputError: another run is under way.
+        """
+        if self.activeRun is not None:
+            raise InputError(_("A run is under way. Wait for its end or cancel it first."))
+        self._run = Run(request, sink, onEvent, self._worker)
+        self._observeScene()
+        return self._run
+
+    def cancel(self) -> None:
+        """Stop the run that is under way; what is finished stays. It ends within 2 s."""
+        if self.activeRun is not None:
+            self.activeRun.cancel()
+            self._lookWhetherOver()
+
+    def tick(self) -> None:
+        """Do a small piece of what is to be done; returns within 50 ms and never raises."""
+        if self._ticking:  # a listener let the application process its events
+            return
+        self._ticking = True
+        try:
+            for message in self._worker.poll():
+                self._route(message)
+            if self.activeRun is not None:
+                self.activeRun.step()
+            self._lookWhetherOver()
+        finally:
+            self._ticking = False
+
+    def wait(self, run: Run, timeoutSeconds: float | None = None) -> RunEvent | None:
+        """Wait for the end of a run, for scripts; the application stays alive meanwhile.
+
+        Returns:
+            the event it ended with; None where that took longer than ``timeoutSeconds``.
+        """
+        deadline = None if timeoutSeconds is None else time.monotonic() + timeoutSeconds
+        while not run.over and (deadline is None or time.monotonic() < deadline):
+            self.tick()
+            if hasattr(getattr(slicer, "app", None), "processEvents"):
+                slicer.app.processEvents()
+            time.sleep(_WAIT_SECONDS)
+        return run.outcome
+
+    # The computer
+
+    def describe(self, device: str = "auto") -> None:
+        """Ask the worker what it would run on, and start it for that; ``description`` gets it."""
+        if self._describing:
+            return
+        self.descriptionError = ""
+        self._describing = uuid.uuid4().hex
+        self._worker.send({"do": "describe", "id": self._describing, "device": device})
+
+    @property
+    def describing(self) -> bool:
+        """Whether the answer to :meth:`describe` is still to come."""
+        return bool(self._describing)
+
+    def estimateSeconds(self, request: RunRequest) -> float | None:
+        """Return how long a run would take; None where the computer is not described yet.
+
+        Of a whole volume only the search is counted: what it will find is not known before.
+        """
+        volumeNode = slicer.mrmlScene.GetNodeByID(request.volumeNodeID)
+        if self.description is None or volumeNode is None:
+            return None
+        secondsPerTile = self.description.get("seconds_per_tile")
+        if secondsPerTile is None:
+            return None
+        tiles = tile_evaluations(
+            SceneInputs.geometryOf(volumeNode),
+            request.region,
+            read_card(request.model or None).metadata,
+            len(request.experts),
+            request.samples,
+            request.steps,
+        )
+        return float(tiles * secondsPerTile)
+
+    def shutdown(self) -> None:
+        """End the run and the worker; may be called more than once."""
+        if self.activeRun is not None:
+            self.activeRun.abandon(_("The run was cancelled because Slicer is closing."))
+        self._worker.stop()
+        self._lookWhetherOver()
+        for run in self._leaving.values():
+            run.removeFolder()
+        self._leaving.clear()
+        self._describing = ""
+        atexit.unregister(self.shutdown)
+
+    def _route(self, message: Message) -> None:
+        jobID = message["id"]
+        if jobID == self._describing:
+            self._describing = ""
+            if message["event"] == "description":
+                self.description = message
+            else:
+                self.descriptionError = str(message.get("sentence", ""))
+        elif self._run is not None and jobID == self._run.id and not self._run.over:
+            self._run.receive(message)
+
+    def _lookWhetherOver(self) -> None:
+        """Let go of the scene and of a run that has ended; its files go with its job."""
+        if self._run is not None and self._run.over:
+            self._unobserveScene()
+            self._leaving[self._run.id] = self._run
+            self._run = None
+        for jobID in set(self._leaving) - set(self._worker.openJobs):
+            self._leaving.pop(jobID).removeFolder()
+
+    # The scene
+
+    def _observeScene(self) -> None:
+        scene = self._observedScene = slicer.mrmlScene
+        for event, method in (
+            (scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved),
+            (scene.StartCloseEvent, self._onStartClose),
+        ):
+            self._sceneObservers.append(scene.AddObserver(event, method))
+
+    def _unobserveScene(self) -> None:
+        for tag in self._sceneObservers:
+            if self._observedScene is not None:
+                self._observedScene.RemoveObserver(tag)
+        self._sceneObservers.clear()
+        self._observedScene = None
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _scene: object, _event: str, node: object) -> None:
+        run = self.activeRun
+        if run is not None and getattr(node, "GetID", str)() == run.request.volumeNodeID:
+            run.abandon(_("The run was cancelled because its volume was deleted."))
+
+    def _onStartClose(self, _scene: object, _event: str) -> None:
+        if self.activeRun is not None:
+            self.activeRun.abandon(_("The run was cancelled because the scene was closed."))
+
+
+_shared: DiffOSegLogic | None = None
+
+
+def sharedLogic() -> DiffOSegLogic:
+    """Return the application's one logic, which the module and the effect both use."""
+    global _shared
+    if _shared is None:
+        _shared = DiffOSegLogic()
+    return _shared
+
+
+def _region(parameterNode: DiffOSegParameterNode) -> Box | None:
+    """Return the region that the panel shows; None for the whole volume."""
+    volumeNode = parameterNode.inputVolume
+    if parameterNode.regionKind == "whole":
+        return None
+    if parameterNode.regionKind == "segment":
+        segmentationNode = parameterNode.regionSegmentation
+        if segmentationNode is None or not parameterNode.regionSegmentID:
+            raise InputError(_("There is no region. Choose a segment, or place a box instead."))
+        return SceneInputs.segmentRegion(
+            segmentationNode,
+            parameterNode.regionSegmentID,
+            volumeNode,
+            float(parameterNode.regionMarginMm),
+        )
+    if parameterNode.regionRoi is None:
+        raise InputError(_("There is no region. Place a box around what is to be drawn."))
+    return SceneInputs.roiRegion(parameterNode.regionRoi, volumeNode)
+
+
+def _experts(chosen: tuple[str, ...], card: ModelCard) -> tuple[str, ...]:
+    """Return who is asked, in the model's order; nobody chosen means everyone."""
+    unknown = [name for name in chosen if name not in card.answers]
+    if unknown:
+        raise InputError(
+            _("The model does not know {names}. Choose among {answers}.").format(
+                names=", ".join(unknown), answers=", ".join(card.answers)
+            )
+        )
+    return tuple(name for name in card.answers if name in chosen) if chosen else card.answers
