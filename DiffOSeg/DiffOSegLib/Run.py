@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.catalog import read_card
 from diffoseg.errors import DiffOSegError, InputError
-from diffoseg.job import IMAGE, SegmentationJob, carried_voxels
+from diffoseg.job import IMAGE, DeviceChoice, SegmentationJob, carried_voxels
 
 from . import SceneInputs
 from .RunRequest import RunRequest
@@ -181,7 +181,7 @@ class Run:
             steps=request.steps,
             seed=request.seed,
             model=str(card.path),
-            device=request.device,
+            device=cast(DeviceChoice, request.device),
             modality=SceneInputs.modalityOf(volumeNode),
             name="volume",
         )

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from diffoseg.geometry import Box
-from diffoseg.job import DeviceChoice
 
 
 @dataclass(frozen=True)
@@ -28,4 +27,4 @@ class RunRequest:
     samples: int
     steps: int | None
     seed: int
-    device: DeviceChoice
+    device: str
