@@ -1,0 +1,69 @@
+"""Where a run's nodes stand among the others: their common name, and a folder beside the volume."""
+
+from itertools import chain, count
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+RUN = "DiffOSeg.Run"
+"""Attribute of a node that holds the name of the run that made it."""
+
+_RIGID = 1e-3  # relative change of a length that counts as none
+
+
+def uniqueRunName(volumeNode: slicer.vtkMRMLVolumeNode) -> str:
+    """Return "<volume> DiffOSeg", or "<volume> DiffOSeg 2" and so on where that is taken."""
+    nodes = slicer.mrmlScene.GetNodes()
+    taken: set[str | None] = set()
+    for index in range(nodes.GetNumberOfItems()):
+        node = nodes.GetItemAsObject(index)
+        taken |= {node.GetName(), node.GetAttribute(RUN)}
+    base = _("{volume} DiffOSeg").format(volume=volumeNode.GetName())
+    numbered = (f"{base} {number}" for number in count(2))
+    return next(name for name in chain([base], numbered) if name not in taken)
+
+
+def sizeWarning(volumeNode: slicer.vtkMRMLVolumeNode) -> list[str]:
+    """Return a sentence where the volume's transform changes lengths; the table leaves it out."""
+    matrix = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+        volumeNode.GetParentTransformNode(), None, matrix
+    )
+    linear = slicer.util.arrayFromVTKMatrix(matrix)[:3, :3]
+    if np.allclose(linear.T @ linear, np.eye(3), rtol=0, atol=2 * _RIGID):
+        return []
+    return [
+        _(
+            "The volume's transform changes sizes. The table's volumes and lengths are those of"
+            " the volume itself, without it."
+        )
+    ]
+
+
+class ResultFolder:
+    """A folder of the subject hierarchy beside a volume, made when the first node is put in."""
+
+    def __init__(self, volumeNode: slicer.vtkMRMLVolumeNode, name: str):
+        self._volumeNode, self._name = volumeNode, name
+
+    def put(self, node: slicer.vtkMRMLNode) -> None:
+        """Put a node into the folder."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        folder = self._item(hierarchy)
+        item = hierarchy.GetItemByDataNode(node)
+        if item == hierarchy.GetInvalidItemID():
+            hierarchy.CreateItem(folder, node)
+        else:
+            hierarchy.SetItemParent(item, folder)
+
+    def _item(self, hierarchy: slicer.vtkMRMLSubjectHierarchyNode) -> int:
+        """Return the folder, made anew where a reader has removed it."""
+        volume = hierarchy.GetItemByDataNode(self._volumeNode)
+        nowhere = hierarchy.GetInvalidItemID()
+        parent = hierarchy.GetItemParent(volume) if volume != nowhere else nowhere
+        if parent == nowhere:
+            parent = hierarchy.GetSceneItemID()
+        found = hierarchy.GetItemChildWithName(parent, self._name)
+        return found or hierarchy.CreateFolderItem(parent, self._name)

@@ -1,0 +1,269 @@
+"""From the scene to the engine: a volume's grid and voxels, and a region around what was marked.
+
+Slicer speaks RAS, the engine LPS; both in millimetres. Everything here is in the volume's own
+space, without the transforms that the volume lies under, because that is where its voxels are.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import arrayFromVolume
+
+from diffoseg.errors import InputError
+from diffoseg.geometry import Box, Geometry
+from diffoseg.job import npy_header
+
+ROI_EDGE_MM = 64.0
+
+_SLAB_BYTES = 4 << 20
+_FLAT = 1e-9  # determinant of a transform that cannot be undone
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def checkVolume(volumeNode: slicer.vtkMRMLVolumeNode | None) -> None:
+    """Raise InputError, which says why, where a volume cannot be segmented as it stands."""
+    if volumeNode is None or volumeNode.GetScene() is None:
+        raise InputError(_("No volume is chosen. Choose the scan to segment."))
+    name = volumeNode.GetName()
+    if volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(
+            _("{name} is a label map. Choose the scan that it was drawn on.").format(name=name)
+        )
+    if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLTensorVolumeNode"):
+        raise InputError(
+            _("{name} holds colours, vectors or tensors. Choose a scalar volume.").format(name=name)
+        )
+    image = volumeNode.GetImageData()
+    if image is None or min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
+        raise InputError(_("{name} holds no voxels. Load it again.").format(name=name))
+    if image.GetNumberOfScalarComponents() != 1:
+        raise InputError(
+            _("{name} holds {count} values in each voxel. Choose a volume with one.").format(
+                name=name, count=image.GetNumberOfScalarComponents()
+            )
+        )
+    _requireLinear(volumeNode)
+    geometryOf(volumeNode)
+
+
+def geometryOf(volumeNode: slicer.vtkMRMLVolumeNode) -> Geometry:
+    """Return a volume's own grid, LPS; raises InputError where its axes are sheared."""
+    directions = np.zeros((3, 3))
+    volumeNode.GetIJKToRASDirections(directions)
+    toLps = _RAS_TO_LPS[:3, :3]
+    return Geometry(
+        volumeNode.GetImageData().GetDimensions(),
+        volumeNode.GetSpacing(),
+        tuple(toLps @ volumeNode.GetOrigin()),
+        tuple((toLps @ directions).ravel()),
+    )
+
+
+def modalityOf(volumeNode: slicer.vtkMRMLVolumeNode) -> str:
+    """Return "CT", "MR" or another of DICOM's words for a volume; "" where the scene has none."""
+    key = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy else 0
+    modality = (hierarchy.GetItemAttribute(item, key) if item else "") or volumeNode.GetAttribute(
+        key
+    )
+    if modality:
+        return str(modality).strip().upper()
+    units = volumeNode.GetVoxelValueUnits()
+    return "CT" if units is not None and units.GetCodeValue() == "[hnsf'U]" else ""
+
+
+def roiRegion(
+    roiNode: slicer.vtkMRMLMarkupsROINode | None, volumeNode: slicer.vtkMRMLVolumeNode
+) -> Box:
+    """Return the box around an ROI, LPS mm, in the volume's own space.
+
+    An ROI that is turned against the patient's axes gives the box around its corners. Raises
+    InputError where it is missing, empty, or bent by a non-linear transform.
+    """
+    if roiNode is None or roiNode.GetScene() is None:
+        raise InputError(_("No region is chosen. Choose or create an ROI around the finding."))
+    _requireLinear(roiNode)
+    size = np.array(roiNode.GetSize())
+    if roiNode.GetNumberOfControlPoints() < 1 or not np.all(size > 0):
+        raise InputError(_("The ROI is empty. Draw it around the finding."))
+    corners = _cornersOf(-size / 2, size / 2)
+    world = _homogeneous(corners) @ _array(roiNode.GetObjectToWorldMatrix()).T
+    return _boxAround(world @ _fromWorldTo(volumeNode).T)
+
+
+def segmentRegion(
+    segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    segmentID: str,
+    volumeNode: slicer.vtkMRMLVolumeNode,
+    marginMm: float,
+) -> Box:
+    """Return the box around a segment and a margin, LPS mm, in the volume's own space.
+
+    Raises InputError where the segment is missing or empty.
+    """
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentID) if segmentationNode else None
+    if segment is None:
+        raise InputError(_("No segment is chosen. Choose the segment around which to look."))
+    _requireLinear(segmentationNode)
+    corners = _segmentCorners(segmentationNode, segmentID)
+    if corners is None:
+        raise InputError(
+            _("The segment {name} is empty. Draw it, or choose another.").format(
+                name=segment.GetName()
+            )
+        )
+    toVolume = _fromWorldTo(volumeNode) @ _toWorldFrom(segmentationNode)
+    return _boxAround(_homogeneous(corners) @ toVolume.T, marginMm)
+
+
+def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROINode:
+    """Add a 64 mm cube at the crosshair, or else in the volume's middle, and show it.
+
+    It is moved, and where need be made smaller, so as to lie within the volume, and lies under the
+    same transform. A crosshair that is outside the volume or was never set does not count.
+    """
+    around = geometryOf(volumeNode).bounding_box()
+    lower, upper = np.array(around.lower), np.array(around.upper)
+    center = _crosshair(volumeNode)
+    if center is None or np.any(center < lower) or np.any(center > upper):
+        center = (lower + upper) / 2
+    size = np.minimum(ROI_EDGE_MM, upper - lower)
+    center = np.clip(center, lower + size / 2, upper - size / 2)
+
+    name = slicer.mrmlScene.GenerateUniqueName(
+        _("{volume} region").format(volume=volumeNode.GetName())
+    )
+    roiNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
+    roiNode.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    roiNode.SetCenter(*(float(v) for v in _RAS_TO_LPS[:3, :3] @ center))
+    roiNode.SetSize(*(float(v) for v in size))
+    roiNode.CreateDefaultDisplayNodes()
+    display = roiNode.GetDisplayNode()
+    display.SetFillVisibility(False)  # the finding inside is what the reader looks at
+    display.SetVisibility(True)
+    return roiNode
+
+
+def writeImage(
+    volumeNode: slicer.vtkMRMLVolumeNode, start: Sequence[int], size: Sequence[int], path: Path
+) -> Iterator[None]:
+    """Write a box of voxels as a .npy file, (K, J, I) and of the volume's type, bit by bit.
+
+    Each step writes at most 4 MB. Removing the volume meanwhile does no harm.
+
+    Args:
+        volumeNode: where the voxels are.
+        start: (i, j, k) of the first voxel.
+        size: voxels along (i, j, k).
+        path: of the file, which is complete when the iterator ends.
+    """
+    k, j, i = (slice(a, a + n) for a, n in zip(start[::-1], size[::-1], strict=True))
+    voxels = arrayFromVolume(volumeNode)[k, j, i]
+    if voxels.shape != tuple(size[::-1]):
+        raise InputError(_("The volume has changed since the run was prepared. Start it again."))
+    with path.open("wb") as file:
+        file.write(npy_header(voxels.dtype, voxels.shape))
+        for slab in _slabs(voxels):
+            file.write(np.ascontiguousarray(slab).data)
+            yield
+
+
+def _slabs(voxels: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut (K, J, I) into pieces of at most 4 MB that follow each other in C order."""
+    row = voxels.itemsize * voxels.shape[2]
+    planes = _SLAB_BYTES // (row * voxels.shape[1])
+    if planes:
+        for k in range(0, len(voxels), planes):
+            yield voxels[k : k + planes]
+        return
+    rows = max(1, _SLAB_BYTES // row)
+    for plane in voxels:
+        for j in range(0, len(plane), rows):
+            yield plane[j : j + rows]
+
+
+def _requireLinear(node: slicer.vtkMRMLTransformableNode) -> None:
+    transform = node.GetParentTransformNode()
+    if transform is not None and not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _(
+                "{name} lies under a transform that bends it. Harden the transform in the Data"
+                " module, or take the node out of it."
+            ).format(name=node.GetName())
+        )
+
+
+def _segmentCorners(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentID: str
+) -> np.ndarray | None:
+    """Return the corners (8, 3), RAS, of the box around a segment, along its own axes."""
+    image = slicer.vtkOrientedImageData()
+    if segmentationNode.GetBinaryLabelmapRepresentation(segmentID, image):
+        extent = [0, -1] * 3
+        found = slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent)
+        if not found or any(a > b for a, b in zip(extent[::2], extent[1::2], strict=True)):
+            return None
+        matrix = vtk.vtkMatrix4x4()
+        image.GetImageToWorldMatrix(matrix)
+        corners = _cornersOf(np.subtract(extent[::2], 0.5), np.add(extent[1::2], 0.5))
+        return (_homogeneous(corners) @ _array(matrix).T)[:, :3]
+    surface = vtk.vtkPolyData()
+    segmentationNode.GetClosedSurfaceRepresentation(segmentID, surface)
+    if not surface.GetNumberOfPoints():
+        return None
+    bounds = surface.GetBounds()
+    return _cornersOf(bounds[::2], bounds[1::2])
+
+
+def _crosshair(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray | None:
+    """Return where the crosshair is, LPS in the volume's own space; None where it never was set."""
+    crosshair = slicer.mrmlScene.GetSingletonNode("default", "vtkMRMLCrosshairNode")
+    place = np.array(crosshair.GetCrosshairRAS()) if crosshair else np.zeros(3)
+    if not place.any():
+        return None
+    own = _fromWorldTo(volumeNode) @ [*place, 1.0]
+    return (_RAS_TO_LPS @ own)[:3]
+
+
+def _toWorldFrom(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
+    """Return the 4x4 matrix, RAS, from a node's own space to the world."""
+    matrix = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+        node.GetParentTransformNode(), None, matrix
+    )
+    return _array(matrix)
+
+
+def _fromWorldTo(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    """Return the 4x4 matrix, RAS, from the world to a volume's own space."""
+    _requireLinear(volumeNode)
+    toWorld = _toWorldFrom(volumeNode)
+    if abs(np.linalg.det(toWorld)) < _FLAT:
+        raise InputError(_("The volume's transform flattens it. Take the volume out of it."))
+    return np.linalg.inv(toWorld)
+
+
+def _boxAround(points: np.ndarray, marginMm: float = 0.0) -> Box:
+    """Return the box, LPS, around RAS points (n, 4)."""
+    lps = (points @ _RAS_TO_LPS)[:, :3]
+    return Box(tuple(lps.min(0) - marginMm), tuple(lps.max(0) + marginMm))
+
+
+def _cornersOf(
+    lower: Sequence[float] | np.ndarray, upper: Sequence[float] | np.ndarray
+) -> np.ndarray:
+    grid = np.meshgrid(*zip(lower, upper, strict=True), indexing="ij")
+    return np.stack(grid, -1).reshape(8, 3)
+
+
+def _homogeneous(points: np.ndarray) -> np.ndarray:
+    return np.column_stack([points, np.ones(len(points))])
+
+
+def _array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    return slicer.util.arrayFromVTKMatrix(matrix)

@@ -1,0 +1,279 @@
+"""From the engine to the scene: a run's answers as nodes, each as soon as it is finished.
+
+One segmentation with a segment for the consensus and one for each expert; their probability maps,
+the experts' disagreement and a table; all in one folder beside the volume and under its transform.
+A node appears when there is something in it, so that a run that fails leaves nothing half made.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
+
+from diffoseg.catalog import ModelCard
+from diffoseg.errors import DiffOSegError, InputError
+
+from .ResultFolder import RUN, ResultFolder, sizeWarning, uniqueRunName
+from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
+from .SceneInputs import modalityOf
+from .SegmentTags import addTags, boxAround, displayName, observeResults, tagAsDrawn
+from .VolumeTable import makeTable
+
+__all__ = ["OutputOptions", "SceneResults", "observeResults"]
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What a run leaves in the scene.
+
+    Attributes:
+        segmentationNode: where segments are added to those that are there; None makes a new one.
+        probabilityMaps: a volume for each answer.
+        disagreementMap: a volume, where there are two experts or more.
+        table: the volumes with their ranges, overlaps and distances.
+    """
+
+    segmentationNode: "slicer.vtkMRMLSegmentationNode | None" = None
+    probabilityMaps: bool = True
+    disagreementMap: bool = True
+    table: bool = True
+
+
+class SceneResults:
+    """Takes a run's messages and makes nodes of them; the sink of ``DiffOSegLogic.start``.
+
+    Attributes:
+        segmentationNode: None until the first answer is there.
+        probabilityNodes: by the expert's name.
+        disagreementNode, tableNode: None until the run has ended, or where not asked for.
+
+    Nothing here raises because a node has vanished from the scene: without the volume nothing more
+    is added, and a segmentation that was removed is made anew for the next answer.
+    """
+
+    def __init__(
+        self, volumeNode: slicer.vtkMRMLVolumeNode, options: OutputOptions, card: ModelCard
+    ):
+        """Raise InputError where the chosen segmentation cannot take the answers."""
+        if options.segmentationNode is not None:
+            _requireRoom(options.segmentationNode, volumeNode)
+        self.segmentationNode = None
+        self.probabilityNodes: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
+        self.disagreementNode: slicer.vtkMRMLScalarVolumeNode | None = None
+        self.tableNode: slicer.vtkMRMLTableNode | None = None
+        self._volumeNode, self._options, self._card = volumeNode, options, card
+        self._segments: dict[str, slicer.vtkSegment] = {}
+        self._warnings: list[str] = []
+        self._abandoned = False
+
+    def begin(self, started: Message) -> None:
+        """Take the worker's "started" message: the region and what to be warned of."""
+        start, size = started["region"]["start"], started["region"]["size"]
+        self._start = (int(start[0]), int(start[1]), int(start[2]))
+        self._shape = (int(size[2]), int(size[1]), int(size[0]))
+        self._name = uniqueRunName(self._volumeNode)
+        self._folder = ResultFolder(self._volumeNode, self._name)
+        self._warn(started["warnings"])
+        self._warn(sizeWarning(self._volumeNode))
+
+    def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
+        """Add one answer, step by step: its segment, and its probability map where asked for."""
+        volume = MapVolume(self._shape)
+        mask = np.zeros(self._shape, bool)
+        for rows, piece in pieces(folder / result["probability"], self._shape):
+            volume.voxels[rows] = piece
+            mask[rows] = piece > 0.5
+            yield
+        if self._gone():
+            return
+        self._addSegment(mask, result)
+        yield
+        if self._options.probabilityMaps and not self._gone():
+            expert = result["expert"]
+            name = _("{run} {expert} probability").format(
+                run=self._name, expert=displayName(expert)
+            )
+            node = self._addMap(volume, name, PROBABILITY)
+            node.SetAttribute("DiffOSeg.Expert", expert)
+            self.probabilityNodes[expert] = node
+
+    def finish(self, done: Message, folder: Path) -> Iterator[None]:
+        """Add what compares the answers, and write into all nodes how they came about."""
+        self._warn(done["warnings"])
+        if self._options.disagreementMap and done["disagreement"]:
+            volume = MapVolume(self._shape)
+            for rows, piece in pieces(folder / done["disagreement"], self._shape):
+                volume.voxels[rows] = piece
+                yield
+            if self._gone():
+                return
+            name = _("{run} disagreement").format(run=self._name)
+            self.disagreementNode = self._addMap(volume, name, DISAGREEMENT)
+            yield
+        if self._gone():
+            return
+        if self._options.table and done["rows"]:
+            name = _("{run} volumes").format(run=self._name)
+            self.tableNode = makeTable(done["rows"], name, modalityOf(self._volumeNode))
+            self._place(self.tableNode)
+            yield
+        self._describe(done["provenance"])
+
+    def abandon(self) -> None:
+        """Add nothing more; what is in the scene stays."""
+        self._abandoned = True
+
+    def _gone(self) -> bool:
+        return self._abandoned or self._volumeNode.GetScene() is None
+
+    def _warn(self, sentences: Any) -> None:
+        self._warnings += [text for text in sentences if text not in self._warnings]
+
+    def _addSegment(self, mask: np.ndarray, result: Message) -> None:
+        """Add an answer's voxels, already tagged, as a segment with a layer of its own."""
+        segment = slicer.vtkSegment()
+        segment.SetColor(*(float(v) for v in result["color"]))
+        segment.AddRepresentation(
+            slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
+            self._labelmap(mask),
+        )
+        facts = {
+            "Samples": result["samples"],
+            "Presence": f"{result['presence']:.4g}",
+            "Model": self._card.name,
+            "WeightsHash": self._card.hash,
+            "Notice": self._card.notice,
+        }
+        tagAsDrawn(segment, result["expert"], facts)
+        segmentation = self._segmentation().GetSegmentation()
+        segment.SetName(_freeSegmentName(segmentation, displayName(result["expert"])))
+        segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
+        if not segmentation.AddSegment(segment, segmentID):
+            raise DiffOSegError(_("Slicer could not add a segment. Run it into a new one."))
+        self._segments[result["expert"]] = segment
+
+    def _labelmap(self, mask: np.ndarray) -> slicer.vtkOrientedImageData:
+        """Return the box around the mask's voxels, on the volume's own lattice."""
+        image = slicer.vtkOrientedImageData()
+        matrix = vtk.vtkMatrix4x4()
+        self._volumeNode.GetIJKToRASMatrix(matrix)
+        image.SetImageToWorldMatrix(matrix)
+        box = boxAround(mask)
+        if box is None:
+            image.SetExtent(0, -1, 0, -1, 0, -1)
+            image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+            return image
+        spans = zip(box[::-1], self._start, strict=True)
+        image.SetExtent(*(v for s, a in spans for v in (s.start + a, s.stop + a - 1)))
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        vtk_to_numpy(image.GetPointData().GetScalars())[:] = mask[box].ravel()
+        return image
+
+    def _segmentation(self) -> slicer.vtkMRMLSegmentationNode:
+        """Return the node that the run's segments go to, made where there is none."""
+        node = self.segmentationNode or self._options.segmentationNode
+        if node is None or node.GetScene() is None:
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", self._name)
+            self._place(node)
+        if not node.GetSegmentation().GetNumberOfSegments():
+            node.SetReferenceImageGeometryParameterFromVolumeNode(self._volumeNode)
+            node.SetAndObserveTransformNodeID(self._volumeNode.GetTransformNodeID())
+        if node.GetDisplayNode() is None:
+            node.CreateDefaultDisplayNodes()
+        self.segmentationNode = node
+        return node
+
+    def _addMap(
+        self, volume: MapVolume, name: str, kind: MapKind
+    ) -> slicer.vtkMRMLScalarVolumeNode:
+        grid = cropGrid(self._volumeNode, self._start)
+        node = volume.addTo(slicer.mrmlScene, name, kind, grid)
+        node.SetAndObserveTransformNodeID(self._volumeNode.GetTransformNodeID())
+        self._place(node)
+        return node
+
+    def _place(self, node: slicer.vtkMRMLNode) -> None:
+        """Put a node into the run's folder and write on it what is known from the start."""
+        node.SetAttribute(RUN, self._name)
+        node.SetAttribute("DiffOSeg.Notice", self._card.notice)
+        self._folder.put(node)
+
+    def _describe(self, provenance: Mapping[str, Any]) -> None:
+        """Write how the run was made into its nodes' attributes and its segments' tags."""
+        nodes = [
+            self.segmentationNode,
+            *self.probabilityNodes.values(),
+            self.disagreementNode,
+            self.tableNode,
+        ]
+        for node in nodes:
+            if node is not None:
+                node.SetAttribute(
+                    "DiffOSeg.Provenance", json.dumps(dict(provenance), ensure_ascii=False)
+                )
+                node.SetAttribute("DiffOSeg.Warnings", "\n".join(self._warnings))
+        tags = {
+            _tagName(key): _tagValue(value)
+            for key, value in provenance.items()
+            if key != "samples"  # how many this expert really has is there already
+        }
+        for segment in self._segments.values():
+            addTags(segment, tags)
+
+
+def _tagName(key: str) -> str:
+    """Return "DiffOSeg.CodeVersion" for "code_version"."""
+    return "DiffOSeg." + "".join(part.capitalize() for part in key.split("_"))
+
+
+def _tagValue(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _freeSegmentName(segmentation: slicer.vtkSegmentation, name: str) -> str:
+    """Return a name that no segment has: "Expert 1", else "Expert 1 (2)" and so on."""
+    taken = {
+        segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())
+    }
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    return free
+
+
+def _requireRoom(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLVolumeNode
+) -> None:
+    """Raise InputError where segments added here would not be the model's voxels."""
+    name = segmentationNode.GetName()
+    segmentation = segmentationNode.GetSegmentation()
+    if not segmentation.GetNumberOfSegments():
+        return
+    if not segmentation.IsSourceRepresentationImageData():
+        raise InputError(
+            _("{name} holds surfaces, not voxels. Choose another segmentation, or none.").format(
+                name=name
+            )
+        )
+    between = vtk.vtkMatrix4x4()
+    isLinear = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+        segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode(), between
+    )
+    if not isLinear or not np.allclose(
+        slicer.util.arrayFromVTKMatrix(between), np.eye(4), rtol=0, atol=1e-6
+    ):
+        raise InputError(
+            _(
+                "{name} lies under another transform than the volume. Choose another segmentation,"
+                " or none."
+            ).format(name=name)
+        )

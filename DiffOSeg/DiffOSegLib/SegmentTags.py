@@ -1,0 +1,191 @@
+"""What a segment says of how it came about, and the watch that notices when a reader edits it.
+
+Slicer's DICOM export reads who drew a segment from its tags: AUTOMATIC for what the model drew,
+SEMIAUTOMATIC once its voxels are no longer the model's. A fingerprint of the voxels stands in
+another tag, so that a scene that was saved, or edited where this extension is not, still tells.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from diffoseg.experts import CONSENSUS
+from diffoseg.version import __version__
+
+AUTOMATIC, SEMIAUTOMATIC = "AUTOMATIC", "SEMIAUTOMATIC"
+ALGORITHM_TYPE = "DICOM.SegmentAlgorithmType"
+ALGORITHM_NAME = "DICOM.SegmentAlgorithmName"
+EXPERT = "DiffOSeg.Expert"
+VOXELS = "DiffOSeg.Voxels"
+
+# As the engine's own files have it; without it, Slicer cannot export a DICOM SEG.
+TERMINOLOGY = (
+    "Segmentation category and type - 3D Slicer General Anatomy list"
+    "~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^"
+    "~Anatomic codes - DICOM master list~^^~^^"
+)
+
+_LABELMAP = "Binary labelmap"
+_SAME_PLACE_MM = 0.01
+_PREFIX = "DiffOSeg."
+
+
+def displayName(expert: str) -> str:
+    """Return an expert's name as shown; the consensus gets its capital letter."""
+    return "Consensus" if expert == CONSENSUS else expert
+
+
+def tagAsDrawn(segment: slicer.vtkSegment, expert: str, facts: Mapping[str, Any]) -> None:
+    """Write who drew a segment, and with what, into its tags; its voxels must be in place.
+
+    Args:
+        segment: not yet in a segmentation, or in one.
+        expert: the model's own name of the expert.
+        facts: further tags, which get the prefix "DiffOSeg.".
+    """
+    name = f"DiffOSeg {__version__} {displayName(expert)}"[:64]  # the room in DICOM's LO
+    tags = {
+        slicer.vtkSegment.GetTerminologyEntryTagName(): TERMINOLOGY,
+        ALGORITHM_TYPE: AUTOMATIC,
+        ALGORITHM_NAME: name,
+        EXPERT: expert,
+        VOXELS: fingerprint(segment) or "",
+    }
+    addTags(segment, tags | {_PREFIX + key: value for key, value in facts.items()})
+
+
+def addTags(segment: slicer.vtkSegment, tags: Mapping[str, Any]) -> None:
+    """Set tags; what cannot stand in a .seg.nrrd file's tags becomes "/" or a space."""
+    for key, value in tags.items():
+        if value is not None:
+            segment.SetTag(key, " ".join(str(value).replace("|", "/").split()))
+
+
+def tagOf(segment: slicer.vtkSegment, key: str) -> str:
+    """Return a segment's tag, "" where it has none."""
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(key, value) else ""
+
+
+def fingerprint(segment: slicer.vtkSegment) -> str | None:
+    """Return what changes when a voxel of the segment does, whatever the extent it is stored with.
+
+    It is a hash of the content of the box around the segment, and the place of the box's first
+    voxel, RAS mm; "empty" for no voxel, None for a segment without a labelmap.
+    """
+    image = segment.GetRepresentation(_LABELMAP)
+    if image is None:
+        return None
+    scalars = image.GetPointData().GetScalars()
+    if scalars is None or not scalars.GetNumberOfTuples():
+        return "empty"
+    labels = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+    mask = np.equal(labels, segment.GetLabelValue())
+    box = boxAround(mask)
+    if box is None:
+        return "empty"
+    extent = image.GetExtent()
+    first = [s.start + a for s, a in zip(box[::-1], extent[::2], strict=True)]
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    place = matrix.MultiplyPoint([*first, 1.0])[:3]
+    content = np.ascontiguousarray(mask[box])
+    digest = hashlib.sha256(repr(content.shape).encode() + np.packbits(content).tobytes())
+    return " ".join([digest.hexdigest()[:32], *(f"{mm:.4f}" for mm in place)])
+
+
+def boxAround(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """Return the smallest box around a (K, J, I) mask's voxels, None where there is none."""
+    planes = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(planes):
+        return None
+    flat: np.ndarray = mask[planes[0] : planes[-1] + 1].any(axis=0)
+    spans = planes, np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    k, j, i = (slice(int(span[0]), int(span[-1]) + 1) for span in spans)
+    return k, j, i
+
+
+def observeResults(scene: slicer.vtkMRMLScene) -> None:
+    """Mark segments of the model as SEMIAUTOMATIC as soon as a reader edits their voxels.
+
+    Works for all segmentations now in the scene and all that come to it. Calling it again is
+    harmless; it lasts as long as the scene, also when that is closed and loaded.
+    """
+    if scene not in _watches:
+        _watches[scene] = _EditWatch(scene)
+
+
+_watches: "WeakKeyDictionary[slicer.vtkMRMLScene, _EditWatch]" = WeakKeyDictionary()
+
+
+class _EditWatch:
+    """Observes every segmentation of one scene; the scene's observers keep it alive."""
+
+    _EVENTS = (
+        slicer.vtkSegmentation.SourceRepresentationModified,
+        slicer.vtkSegmentation.SegmentModified,  # all that editing an array in Python reports
+    )
+
+    def __init__(self, scene: slicer.vtkMRMLScene):
+        self._busy = False
+        scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, self._onNodeAdded)
+        scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self._onImported)
+        for node in _segmentationsOf(scene):
+            self._observe(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAdded(self, _scene: Any, _event: str, node: Any) -> None:
+        if isinstance(node, slicer.vtkMRMLSegmentationNode):
+            self._observe(node)
+
+    def _observe(self, node: slicer.vtkMRMLSegmentationNode) -> None:
+        for event in self._EVENTS:
+            node.AddObserver(event, self._onModified)
+
+    def _onImported(self, scene: slicer.vtkMRMLScene, _event: str) -> None:
+        for node in _segmentationsOf(scene):
+            self._onModified(node)
+
+    def _onModified(self, node: slicer.vtkMRMLSegmentationNode, _event: str = "") -> None:
+        scene = node.GetScene()
+        if self._busy or scene is None or scene.IsBatchProcessing():
+            return
+        self._busy = True  # a tag that is set is a modification too
+        try:
+            segmentation = node.GetSegmentation()
+            for segmentID in segmentation.GetSegmentIDs():
+                markIfEdited(segmentation.GetSegment(segmentID))
+        finally:
+            self._busy = False
+
+
+def markIfEdited(segment: slicer.vtkSegment) -> None:
+    """Set the tag of a segment of the model to what its voxels say; leave all other segments."""
+    drawn, drawnBy = tagOf(segment, VOXELS), tagOf(segment, ALGORITHM_TYPE)
+    if not drawn or drawnBy not in (AUTOMATIC, SEMIAUTOMATIC):
+        return
+    now = fingerprint(segment)
+    if now is None:
+        return
+    truth = AUTOMATIC if _isSame(drawn, now) else SEMIAUTOMATIC
+    if truth != drawnBy:
+        segment.SetTag(ALGORITHM_TYPE, truth)
+
+
+def _isSame(first: str, second: str) -> bool:
+    """Return whether two fingerprints are of the same voxels, in spite of rounding on disk."""
+    (digest, *place), (otherDigest, *otherPlace) = first.split(), second.split()
+    return digest == otherDigest and all(
+        abs(float(a) - float(b)) < _SAME_PLACE_MM for a, b in zip(place, otherPlace, strict=True)
+    )
+
+
+def _segmentationsOf(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSegmentationNode]:
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
