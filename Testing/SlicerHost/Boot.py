@@ -1,0 +1,101 @@
+"""Starting the application, and clearing it between tests."""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+_application: Any = None
+
+
+def boot() -> Any:
+    global _application
+    if _application is None:
+        _silence()
+        _application = _start()
+    return _application
+
+
+def clear() -> None:
+    import slicer
+
+    import SlicerHost
+
+    from .Layout import FOUR_UP
+
+    boot()
+    slicer.mrmlScene.Clear(False)
+    slicer.app.layoutManager().restore(FOUR_UP)
+    for record in (
+        SlicerHost.answers,
+        SlicerHost.messages,
+        SlicerHost.uncaught,
+        SlicerHost.pipCalls,
+    ):
+        record.clear()
+
+
+def _silence() -> None:
+    """Choose what needs no display, where there is none."""
+    if not os.environ.get("DISPLAY"):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
+
+
+def _start() -> Any:
+    import vtk
+
+    from . import PythonQt
+
+    window = vtk.vtkOutputWindow()
+    window.SetDisplayModeToAlwaysStdErr()
+    vtk.vtkOutputWindow.SetInstance(window)
+    qt = PythonQt.install()
+    from . import Scene
+    from .UiFile import QUiLoader
+
+    qt.QUiLoader = QUiLoader
+    scene, logic = Scene.build()
+    from .Application import Application
+    from .SubjectHierarchy import PluginHandler
+
+    application = Application(scene, logic)
+    application.keep(PluginHandler(scene))
+    _addStandIns()
+    from . import Messages
+
+    Messages.install()
+    sys.excepthook = _remember
+    application.startupCompleted.emit()
+    return application
+
+
+def _addStandIns() -> None:
+    import slicer
+
+    from . import Mrml, NodeSelectors  # noqa: F401
+
+    source = os.environ.get("SLICER_SOURCE")
+    if source:
+        slicer.__path__.append(os.path.join(source, "Base", "Python", "slicer"))
+        import slicer.packaging
+        import slicer.parameterNodeWrapper
+        import slicer.ScriptedLoadableModule  # noqa: F401
+    else:
+        from . import Packaging, ParameterNode, ScriptedModule
+
+        for module in (ScriptedModule, ParameterNode, Packaging):
+            module.install()
+    from . import Modules, SegmentEditor
+
+    Modules.install()
+    SegmentEditor.install()
+
+
+def _remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Keep what a slot or an observer raised: Qt and VTK only print it."""
+    import SlicerHost
+
+    SlicerHost.uncaught.append("".join(traceback.format_exception(kind, error, trace)))
+    sys.__excepthook__(kind, error, trace)
