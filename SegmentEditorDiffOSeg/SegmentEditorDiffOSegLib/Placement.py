@@ -1,0 +1,167 @@
+"""An answer brought to the grid that the segmentation is edited on.
+
+The segmentation's reference geometry may differ from the volume's grid, and the two may stand under
+different linear transforms. Preview and Apply both work on the outcome of :func:`placed`, so that
+what is shown is what is applied.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from vtk.util import numpy_support
+
+from diffoseg.errors import InputError
+
+from .Answer import Answer
+
+_SAME_GRID = 1e-3  # of a voxel: grids that agree to this are taken as one, and values as they are
+
+Extent = tuple[int, int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class PlacedAnswer:
+    """The probabilities on the part of the reference grid that holds the answered region.
+
+    Attributes:
+        geometry: oriented image without voxels: origin, spacing and directions of the whole
+            reference grid, extent of the part.
+        probability: (K, J, I) float32 on that extent, -1 where the model has not answered.
+    """
+
+    geometry: slicer.vtkOrientedImageData
+    probability: np.ndarray
+
+    @property
+    def voxelVolumeMl(self) -> float:
+        """Volume of one voxel of the reference grid, as it is drawn, in millilitres."""
+        return float(np.prod(self.geometry.GetSpacing())) / 1000
+
+    def emptyLabelmap(self) -> tuple[slicer.vtkOrientedImageData, np.ndarray]:
+        """Return a labelmap of zeros on the extent, and its voxels, (K, J, I) uint8, to write."""
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(self.geometry.GetExtent())
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.SetImageToWorldMatrix(_imageToWorld(self.geometry))
+        voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+        voxels[:] = 0
+        return image, voxels.reshape(self.probability.shape)
+
+
+def placed(
+    answer: Answer,
+    volumeNode: slicer.vtkMRMLVolumeNode,
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    reference: slicer.vtkOrientedImageData,
+) -> PlacedAnswer:
+    """Return the answer on the reference grid of a segmentation.
+
+    Linear between the answer's voxel centres, unchanged in the half voxel beyond the outermost.
+    Where grids agree, flipped and permuted ones included, the values are copied exactly.
+
+    Args:
+        answer: as the run gave it.
+        volumeNode: that the run was on.
+        segmentationNode: that is edited.
+        reference: its reference geometry.
+
+    Raises InputError where a transform between them is not linear, or where the region lies
+    outside the segmentation's grid.
+    """
+    referenceToAnswer = (
+        np.linalg.inv(answer.ijkToRas)
+        @ _segmentationToVolume(volumeNode, segmentationNode)
+        @ _array(_imageToWorld(reference))
+    )
+    extent = _extentOf(answer.probability.shape, referenceToAnswer, reference.GetExtent())
+    values = _resliced(answer.probability, _snapped(referenceToAnswer, extent), extent)
+    geometry = slicer.vtkOrientedImageData()
+    geometry.SetExtent(extent)
+    geometry.SetImageToWorldMatrix(_imageToWorld(reference))
+    return PlacedAnswer(geometry, values)
+
+
+def _segmentationToVolume(
+    volumeNode: slicer.vtkMRMLVolumeNode, segmentationNode: slicer.vtkMRMLSegmentationNode
+) -> np.ndarray:
+    """Return (4, 4), from mm in the segmentation's own space to mm in the volume's."""
+    parents = segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode()
+    matrix = vtk.vtkMatrix4x4()
+    if parents[0] is not parents[
+        1
+    ] and not slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(*parents, matrix):
+        raise InputError(
+            _(
+                "A non-linear transform lies between the volume and the segmentation."
+                " Harden it on the volume, then press Run again."
+            )
+        )
+    return _array(matrix)
+
+
+def _extentOf(shape: tuple[int, ...], referenceToAnswer: np.ndarray, whole: Extent) -> Extent:
+    """Return the part of the reference grid that holds an answer of (K, J, I) voxels."""
+    faces = [(-0.5, n - 0.5) for n in reversed(shape)]
+    corners = np.stack(np.meshgrid(*faces, indexing="ij"), -1).reshape(-1, 3)
+    index = _moved(corners, np.linalg.inv(referenceToAnswer))
+    low = np.maximum(np.ceil(index.min(0) - _SAME_GRID).astype(int), whole[::2])
+    high = np.minimum(np.floor(index.max(0) + _SAME_GRID).astype(int), whole[1::2])
+    if np.any(low > high):
+        raise InputError(
+            _(
+                "The region lies outside the segmentation's grid. Choose a region inside it,"
+                " or set the segmentation's geometry to the volume's."
+            )
+        )
+    i0, j0, k0, i1, j1, k1 = (int(n) for n in (*low, *high))
+    return i0, i1, j0, j1, k0, k1
+
+
+def _snapped(matrix: np.ndarray, extent: Extent) -> np.ndarray:
+    """Return the matrix in whole numbers where, over the extent, that makes no difference."""
+    whole = np.round(matrix)
+    ends = [extent[axis : axis + 2] for axis in (0, 2, 4)]
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
+    off = np.abs(_moved(corners, matrix) - _moved(corners, whole)).max()
+    return whole if off < _SAME_GRID else matrix
+
+
+def _resliced(values: np.ndarray, outputToInput: np.ndarray, extent: Extent) -> np.ndarray:
+    """Return the values (K, J, I), linear, at the extent's indices; -1 outside."""
+    values = np.ascontiguousarray(values, np.float32)
+    source = vtk.vtkImageData()
+    source.SetDimensions(values.shape[::-1])
+    source.GetPointData().SetScalars(numpy_support.numpy_to_vtk(values.ravel()))
+    transform = vtk.vtkTransform()
+    transform.SetMatrix(outputToInput.ravel())
+    reslice = vtk.vtkImageReslice()
+    reslice.SetInputData(source)
+    reslice.SetResliceTransform(transform)
+    reslice.SetInterpolationModeToLinear()
+    reslice.SetBackgroundLevel(-1)
+    reslice.SetOutputDimensionality(3)
+    reslice.SetOutputOrigin(0, 0, 0)
+    reslice.SetOutputSpacing(1, 1, 1)
+    reslice.SetOutputExtent(*extent)
+    reslice.Update()
+    result = reslice.GetOutput()
+    voxels = numpy_support.vtk_to_numpy(result.GetPointData().GetScalars())
+    return voxels.reshape(result.GetDimensions()[::-1]).copy()
+
+
+def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return points (N, 3) under a (4, 4) affine matrix."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _imageToWorld(image: slicer.vtkOrientedImageData) -> vtk.vtkMatrix4x4:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return matrix
+
+
+def _array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])

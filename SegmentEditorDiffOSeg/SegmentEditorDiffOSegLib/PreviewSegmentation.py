@@ -1,0 +1,112 @@
+"""The preview over the slices: a segmentation node that no list shows and no scene keeps."""
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from .Operations import drawn
+from .Placement import PlacedAnswer
+
+_IS_PREVIEW = "DiffOSeg.Preview"
+_SEGMENT_ID = "Preview"
+
+
+class PreviewSegmentation:
+    """At most one preview stands in the scene, whichever Segment Editor asked for it."""
+
+    def __init__(self) -> None:
+        self._nodeID = ""
+        self._placed: PlacedAnswer | None = None
+        self._labelmap: slicer.vtkOrientedImageData | None = None
+        self._voxels = np.zeros((0, 0, 0), np.uint8)
+        self._threshold: float | None = None
+
+    @property
+    def node(self) -> slicer.vtkMRMLSegmentationNode | None:
+        """The node in the scene; None where there is none, or where it was removed."""
+        return slicer.mrmlScene.GetNodeByID(self._nodeID) if self._nodeID else None
+
+    def show(
+        self,
+        placed: PlacedAnswer,
+        title: str,
+        color: tuple[float, float, float],
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+    ) -> None:
+        """Begin a new preview, still empty, under the transform of the segmentation."""
+        removePreviews()
+        node = slicer.vtkMRMLSegmentationNode()
+        node.SetName(_("DiffOSeg preview"))
+        node.SetAttribute(_IS_PREVIEW, "1")
+        node.SetHideFromEditors(True)
+        node.SetSaveWithScene(False)
+        slicer.mrmlScene.AddNode(node)
+        self._nodeID = node.GetID()
+        node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
+        self._placed, self._threshold = placed, None
+        self._labelmap, self._voxels = placed.emptyLabelmap()
+        node.GetSegmentation().AddSegment(_segment(self._labelmap, title, color), _SEGMENT_ID)
+        _display(node)
+
+    def setThreshold(self, threshold: float) -> int:
+        """Draw what is at or above the threshold; return how many voxels that is.
+
+        The voxels are written in place: a drag of the slider neither makes nor removes an object.
+        """
+        if self._placed is None or self._labelmap is None:
+            return 0
+        if threshold != self._threshold:
+            self._threshold = threshold
+            self._voxels[:] = drawn(self._placed.probability, threshold)
+            self._labelmap.GetPointData().GetScalars().Modified()
+            self._labelmap.Modified()
+        return int(np.count_nonzero(self._voxels))
+
+    def follow(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        """Stand under the transform that the segmentation now stands under."""
+        if self.node is not None:
+            self.node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
+
+    def remove(self) -> None:
+        """Take the preview out of the scene."""
+        node, self._nodeID = self.node, ""
+        self._placed = self._labelmap = self._threshold = None
+        if node is not None:
+            _remove(node)
+
+
+def removePreviews() -> None:
+    """Remove every preview from the scene, also one that another Segment Editor left."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if node.GetAttribute(_IS_PREVIEW):
+            _remove(node)
+
+
+def _remove(node: slicer.vtkMRMLSegmentationNode) -> None:
+    # Slicer leaves a removed node's display nodes in the scene.
+    for index in reversed(range(node.GetNumberOfDisplayNodes())):
+        slicer.mrmlScene.RemoveNode(node.GetNthDisplayNode(index))
+    slicer.mrmlScene.RemoveNode(node)
+
+
+def _segment(
+    labelmap: slicer.vtkOrientedImageData, title: str, color: tuple[float, float, float]
+) -> slicer.vtkSegment:
+    segment = slicer.vtkSegment()
+    segment.SetName(title)
+    segment.SetColor(color)
+    representation = (
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    )
+    segment.AddRepresentation(representation, labelmap)
+    return segment
+
+
+def _display(node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Show it in slices as a strong outline over a light fill, and not in 3D."""
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSaveWithScene(False)
+    display.SetVisibility3D(False)
+    display.SetOpacity2DFill(0.35)
+    display.SetSliceIntersectionThickness(2)

@@ -1,0 +1,359 @@
+"""What the model proposes for the selected segment, from Run to Apply or Discard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from diffoseg.errors import InputError
+from diffoseg.version import __version__
+from DiffOSegLib import SceneInputs, SegmentTags
+from DiffOSegLib.Logic import sharedLogic
+from DiffOSegLib.RunRequest import RunRequest
+
+from .Answer import Answer, AnswerSink
+from .Operations import Operation, editsOf
+from .Placement import PlacedAnswer, placed
+from .PreviewSegmentation import PreviewSegmentation
+
+_ENDS = ("done", "cancelled", "error")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the reader chose in the effect's options.
+
+    Attributes:
+        model: name of the weights; "" is the default model.
+        expert: "consensus" or an expert's name.
+        samples: how many drawings.
+        roiNode: where to look; None is around the selected segment.
+        marginMm: around the segment.
+    """
+
+    model: str
+    expert: str
+    samples: int
+    roiNode: slicer.vtkMRMLMarkupsROINode | None
+    marginMm: float
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What the answer is for: it is of no use for anything else."""
+
+    volumeID: str
+    segmentationID: str
+    segmentID: str
+
+
+class Proposal(VTKObservationMixin):
+    """One run for one segment, its preview, and its way into the segment.
+
+    Ends by itself, with a sentence, as soon as another segment or volume is chosen, or one of them
+    goes away.
+
+    Args:
+        scriptedEffect: Slicer's side of the effect.
+        onChange: called with a sentence, maybe "", after every change of ``running`` or ``answer``.
+        onProgress: called with the RunEvents of the run, the one that it ends with included.
+    """
+
+    def __init__(
+        self,
+        scriptedEffect: Any,
+        onChange: Callable[[str], None],
+        onProgress: Callable[[Any], None],
+    ):
+        VTKObservationMixin.__init__(self)
+        self._effect = scriptedEffect
+        self._onChange, self._onProgress = onChange, onProgress
+        self._run: Any = None
+        self._sink: AnswerSink | None = None
+        self._target: _Target | None = None
+        self._preview = PreviewSegmentation()
+        self._placed: PlacedAnswer | None = None
+        self._threshold = 0.5
+        self.answer: Answer | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer is on its way."""
+        return self._sink is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the Logic needs ticks for a run of ours, wanted or still stopping."""
+        return self._run is not None
+
+    @property
+    def drawnMl(self) -> float:
+        """Volume of the preview in millilitres."""
+        if self._placed is None:
+            return 0.0
+        return self._preview.setThreshold(self._threshold) * self._placed.voxelVolumeMl
+
+    def requestFor(self, question: Question) -> RunRequest:
+        """Return the question as the Logic wants it; what it leaves open is set in the module.
+
+        Raises InputError where there is no usable volume, segment or region.
+        """
+        target = self._selected()
+        volumeNode = slicer.mrmlScene.GetNodeByID(target.volumeID)
+        if question.roiNode is not None:
+            region = SceneInputs.roiRegion(question.roiNode, volumeNode)
+        else:
+            segmentationNode = slicer.mrmlScene.GetNodeByID(target.segmentationID)
+            region = SceneInputs.segmentRegion(
+                segmentationNode, target.segmentID, volumeNode, question.marginMm
+            )
+        module = sharedLogic().getParameterNode()
+        return RunRequest(
+            volumeNodeID=target.volumeID,
+            region=region,
+            model=question.model,
+            experts=(question.expert,),
+            samples=question.samples,
+            steps=module.steps or None,
+            seed=module.seed,
+            device=module.device,
+        )
+
+    def start(self, request: RunRequest, threshold: float) -> None:
+        """Run for the selected segment; raises InputError where another run is under way."""
+        target = self._selected()
+        matrix = vtk.vtkMatrix4x4()
+        slicer.mrmlScene.GetNodeByID(target.volumeID).GetIJKToRASMatrix(matrix)
+        sink = AnswerSink(slicer.util.arrayFromVTKMatrix(matrix), self._take)
+        self._run = sharedLogic().start(request, sink, self._onEvent)
+        self._clear()
+        self._sink, self._target, self._threshold = sink, target, threshold
+        self._watch(target)
+        self._onChange("")
+
+    def offer(self, answer: Answer, threshold: float) -> None:
+        """Preview an answer for the selected segment; raises InputError where it has no place."""
+        target = self._selected()
+        if target != self._target:
+            self._clear()
+            self._target = target
+            self._watch(target)
+        self.answer, self._threshold = answer, threshold
+        self._show()
+        self._onChange("")
+
+    def cancel(self) -> None:
+        """Ask the run to stop; drawings that are finished by then are still shown."""
+        if self._run is not None and sharedLogic().activeRun is self._run:
+            sharedLogic().cancel()
+
+    def setThreshold(self, threshold: float) -> None:
+        """Draw the preview anew for another probability; no run is needed."""
+        self._threshold = threshold
+        self._preview.setThreshold(threshold)
+
+    def apply(self, operation: Operation) -> None:
+        """Carry the preview into the segment, as one step that Undo takes back.
+
+        Raises InputError where nothing would change.
+        """
+        if self.answer is None or self._target is None:
+            return
+        if not self._effect.confirmCurrentSegmentVisible():
+            return
+        placedAnswer = self._place()
+        edits = editsOf(operation, placedAnswer.probability, self._threshold)
+        if not edits:
+            raise InputError(
+                _("Nothing would change: no voxel is as probable as that. Lower the threshold.")
+            )
+        self._effect.saveStateForUndo()
+        for edit in edits:
+            self._modify(placedAnswer, edit.voxels, adds=edit.adds)
+        _tag(self._segment(), self.answer.expert)
+        self._clear()
+        self._onChange(_("Applied. Undo takes it back."))
+
+    def discard(self, sentence: str = "") -> None:
+        """Forget the answer, or no longer wait for it, and take the preview away."""
+        if self._sink is None and self.answer is None:
+            return
+        if self.running:
+            self.cancel()
+        self._clear()
+        self._onChange(sentence)
+
+    def check(self) -> None:
+        """Discard where the reader has moved on to something that the answer is not for."""
+        sentence = self._misfit()
+        if sentence:
+            self.discard(sentence)
+
+    def replace(self) -> None:
+        """Bring the answer to its place again, after a change of a transform or of the grid."""
+        if self.answer is None:
+            return
+        try:
+            self._show()
+        except InputError as error:
+            self.discard(str(error))
+
+    # -- the run
+
+    def _selected(self) -> _Target:
+        """Return what the Segment Editor works on; raises InputError if something is missing."""
+        node = self._effect.parameterSetNode()
+        volumeNode = node.GetSourceVolumeNode() if node else None
+        SceneInputs.checkVolume(volumeNode)
+        segmentationNode = node.GetSegmentationNode()
+        segmentID = node.GetSelectedSegmentID() or ""
+        if segmentationNode is None or not segmentationNode.GetSegmentation().GetSegment(segmentID):
+            raise InputError(_("No segment is selected. Select the one to work on."))
+        return _Target(volumeNode.GetID(), segmentationNode.GetID(), segmentID)
+
+    def _onEvent(self, event: Any) -> None:
+        if event.kind not in _ENDS:
+            if self.running:
+                self._onProgress(event)
+            return
+        wanted, self._run, self._sink = self.running, None, None
+        if wanted:
+            if self.answer is None:
+                self._clear()
+            self._onProgress(event)
+
+    def _take(self, answer: Answer) -> None:
+        self.offer(answer, self._threshold)
+
+    # -- the preview
+
+    def _show(self) -> None:
+        assert self.answer is not None
+        assert self._target is not None
+        self._placed = self._place()
+        title = SegmentTags.displayName(self.answer.expert)
+        segmentationNode = slicer.mrmlScene.GetNodeByID(self._target.segmentationID)
+        self._preview.show(self._placed, title, self.answer.color, segmentationNode)
+        self._preview.setThreshold(self._threshold)
+
+    def _place(self) -> PlacedAnswer:
+        assert self.answer is not None
+        assert self._target is not None
+        return placed(
+            self.answer,
+            slicer.mrmlScene.GetNodeByID(self._target.volumeID),
+            slicer.mrmlScene.GetNodeByID(self._target.segmentationID),
+            self._effect.referenceGeometryImage(),
+        )
+
+    # -- the segment
+
+    def _segment(self) -> slicer.vtkSegment | None:
+        assert self._target is not None
+        segmentationNode = slicer.mrmlScene.GetNodeByID(self._target.segmentationID)
+        if segmentationNode is None:
+            return None
+        return segmentationNode.GetSegmentation().GetSegment(self._target.segmentID)
+
+    def _modify(self, placedAnswer: PlacedAnswer, voxels: np.ndarray, *, adds: bool) -> None:
+        labelmap, values = placedAnswer.emptyLabelmap()
+        values[:] = voxels
+        if not adds:
+            self._keepWithinMaskSegment(labelmap, values)
+        labelmap.Modified()
+        modes = slicer.qSlicerSegmentEditorAbstractEffect
+        mode = modes.ModificationModeAdd if adds else modes.ModificationModeRemove
+        self._effect.modifySelectedSegmentByLabelmap(labelmap, mode)
+
+    def _keepWithinMaskSegment(
+        self, labelmap: slicer.vtkOrientedImageData, values: np.ndarray
+    ) -> None:
+        """Where editing is allowed inside one other segment only, remove nothing outside that one.
+
+        Slicer's eraser would, and would give those voxels to the other segment.
+        """
+        node = self._effect.parameterSetNode()
+        inside = slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
+        if node.GetMaskMode() != inside:
+            return
+        protected = slicer.vtkOrientedImageData()
+        scan, interval = None, None
+        if node.GetSourceVolumeIntensityMask():
+            scan = self._effect.sourceVolumeImageData()
+            interval = node.GetSourceVolumeIntensityMaskRange()
+        node.GetSegmentationNode().GenerateEditMask(
+            protected, inside, labelmap, "", node.GetMaskSegmentID() or "", scan, interval
+        )
+        scalars = vtk.util.numpy_support.vtk_to_numpy(protected.GetPointData().GetScalars())
+        values[scalars.reshape(values.shape) != 0] = 0
+
+    # -- what the answer is for
+
+    def _watch(self, target: _Target) -> None:
+        scene = slicer.mrmlScene
+        volumeNode = scene.GetNodeByID(target.volumeID)
+        segmentationNode = scene.GetNodeByID(target.segmentationID)
+        segmentRemoved = slicer.vtkSegmentation.SegmentRemoved
+        moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        self.addObserver(
+            self._effect.parameterSetNode(), vtk.vtkCommand.ModifiedEvent, self._onChosen
+        )
+        self.addObserver(segmentationNode.GetSegmentation(), segmentRemoved, self._onChosen)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onChosen)
+        self.addObserver(scene, scene.StartCloseEvent, self._onClose)
+        self.addObserver(volumeNode, moved, self._onMoved)
+        self.addObserver(segmentationNode, moved, self._onMoved)
+
+    def _onChosen(self, _caller: Any, _event: Any) -> None:
+        self.check()
+
+    def _onMoved(self, _caller: Any, _event: Any) -> None:
+        self.replace()
+
+    def _onClose(self, _caller: Any, _event: Any) -> None:
+        self.discard(_("The scene was closed."))
+
+    def _misfit(self) -> str:
+        """Return why the answer is of no use any more; "" while it is."""
+        target, node = self._target, self._effect.parameterSetNode()
+        if target is None:
+            return ""
+        if node is None or slicer.mrmlScene.GetNodeByID(target.segmentationID) is None:
+            return _("The segmentation was removed. The result was discarded.")
+        volumeNode = node.GetSourceVolumeNode()
+        if volumeNode is None or volumeNode.GetID() != target.volumeID:
+            return _("The source volume was changed. The result of the other one was discarded.")
+        if self._segment() is None:
+            return _("The segment was removed. The result was discarded.")
+        segmentationNode = node.GetSegmentationNode()
+        if segmentationNode is None or segmentationNode.GetID() != target.segmentationID:
+            return _("Another segmentation was selected. The result was discarded.")
+        if (node.GetSelectedSegmentID() or "") != target.segmentID:
+            return _("Another segment was selected. The result was discarded.")
+        if self.answer is not None and self._preview.node is None:
+            return _("The preview was removed from the scene. Press Run again.")
+        return ""
+
+    def _clear(self) -> None:
+        """Forget what came and what was waited for; a run that goes on is not told."""
+        self.removeObservers()
+        if self._sink is not None:
+            self._sink.abandon()
+        self._sink = self._target = self.answer = self._placed = None
+        self._preview.remove()
+
+
+def _tag(segment: slicer.vtkSegment, expert: str) -> None:
+    """Say in a DICOM export that the model had a hand in this segment."""
+    name = f"DiffOSeg {__version__} {SegmentTags.displayName(expert)}"[
+        :64
+    ]  # the room in DICOM's LO
+    SegmentTags.addTags(
+        segment,
+        {SegmentTags.ALGORITHM_TYPE: SegmentTags.SEMIAUTOMATIC, SegmentTags.ALGORITHM_NAME: name},
+    )

@@ -1,0 +1,347 @@
+"""The Segment Editor effect "DiffOSeg": the model draws, the reader looks, and takes it or not."""
+
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
+from slicer.i18n import tr as _
+
+from .Operations import Operation
+from .OptionsWidget import REGION_ROI, REGION_SEGMENT, OptionsWidget, choose, chosen, setQuietly
+
+_TICK_MS = 30
+
+
+class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
+    """Connects the options, the parameters in the scene and the proposal for the segment.
+
+    Parameters, "DiffOSeg.*" of the Segment Editor node: Model, Expert, Samples, Region ("segment"
+    or "roi"), MarginMm, Threshold, Operation, and the node reference Roi.
+
+    What needs the DiffOSeg module is imported only when the options are set up, so that an
+    incomplete installation is told in a sentence.
+    """
+
+    def __init__(self, scriptedEffect: Any):
+        scriptedEffect.name = "DiffOSeg"
+        scriptedEffect.perSegment = True
+        scriptedEffect.requireSegments = True
+        AbstractScriptedSegmentEditorEffect.__init__(self, scriptedEffect)
+        scriptedEffect.showEffectCursorInSliceView = False  # nothing is done with the mouse
+        self.proposal: Any = None
+        self._cards: dict[str, Any] = {}
+        self._sentence = ""
+        self._notes: list[str] = []
+
+    # -- what Slicer asks
+
+    def clone(self) -> Any:
+        """Return an effect of the same kind, for another Segment Editor."""
+        import qSlicerSegmentationsEditorEffectsPythonQt as effects
+
+        clonedEffect = effects.qSlicerSegmentEditorScriptedEffect(None)
+        clonedEffect.setPythonSource(__file__.replace("\\", "/"))
+        return clonedEffect
+
+    def icon(self) -> Any:
+        """Return the picture on the effect's button."""
+        path = Path(__file__).with_name("SegmentEditorEffect.png")
+        return qt.QIcon(str(path)) if path.exists() else qt.QIcon()
+
+    def helpText(self) -> str:
+        """Return what the Segment Editor's help shows."""
+        return "<html>" + _(
+            "Let DiffOSeg draw the selected segment in the style of an expert<br>.<p>Choose whose"
+            " style and where to look, then press <b>Run</b>. The result is a preview; the segment"
+            " is not changed. Drag the <b>threshold</b>: the preview follows. Then <b>Apply</b> it"
+            " or <b>Discard</b> it.<p>The result acts inside the region only, and respects masking"
+            " and the overwrite mode. It is a prediction in an expert's style, not that expert's"
+            " opinion."
+        )
+
+    def setupOptionsFrame(self) -> None:
+        """Make the options and connect them."""
+        self.options = OptionsWidget()
+        self.options.addTo(self.scriptedEffect)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_TICK_MS)
+        self._connections = self._signals()
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+        try:
+            self._openEngine()
+        except ImportError as error:
+            self._sentence = _(
+                "The DiffOSeg module that does the work cannot be loaded ({reason}). Install the"
+                " DiffOSeg extension again."
+            ).format(reason=error.msg)
+        self._refresh()
+
+    def setMRMLDefaults(self) -> None:
+        """Give parameters that the scene does not hold their first values."""
+        for name, value in (("Model", ""), ("Expert", "consensus"), ("Samples", 8)):
+            self.scriptedEffect.setParameterDefault(name, value)
+        for name, value in (("Region", REGION_SEGMENT), ("MarginMm", 10.0), ("Threshold", 0.5)):
+            self.scriptedEffect.setParameterDefault(name, value)
+        self.scriptedEffect.setParameterDefault("Operation", Operation.REPLACE.value)
+
+    def activate(self) -> None:
+        """Offer the models that there are now: the reader chose this effect."""
+        if self.proposal is not None:
+            self._sentence = ""
+            self._fillModels()
+        self.updateGUIFromMRML()
+
+    def deactivate(self) -> None:
+        """Leave nothing in the views: the reader chose another effect."""
+        if self.proposal is not None:
+            self.proposal.discard()
+
+    def cleanup(self) -> None:
+        """Let go of everything that keeps the effect alive."""
+        self.deactivate()
+        self._timer.stop()
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = []
+
+    def sourceVolumeNodeChanged(self) -> None:
+        """Drop a result of another volume."""
+        if self.proposal is not None:
+            self.proposal.check()
+
+    def referenceGeometryChanged(self) -> None:
+        """Bring the preview to the grid that the segment is now edited on."""
+        if self.proposal is not None:
+            self.proposal.replace()
+
+    def updateGUIFromMRML(self) -> None:
+        """Show the parameters."""
+        effect, options = self.scriptedEffect, self.options
+        if effect.parameterSetNode() is None:
+            return
+        choose(options.modelCombo, effect.parameter("Model"))
+        self._fillExperts()
+        choose(options.expertCombo, effect.parameter("Expert"))
+        choose(options.regionCombo, effect.parameter("Region"))
+        choose(options.operationCombo, effect.parameter("Operation"))
+        setQuietly(options.samplesSpinBox, effect.integerParameter("Samples"))
+        setQuietly(options.marginSpinBox, effect.doubleParameter("MarginMm"))
+        setQuietly(options.thresholdSlider, effect.doubleParameter("Threshold"))
+        blocked = options.roiSelector.blockSignals(True)
+        options.roiSelector.setCurrentNode(effect.nodeReference("Roi"))
+        options.roiSelector.blockSignals(blocked)
+        inBox = effect.parameter("Region") == REGION_ROI
+        options.showRow("margin", not inBox)
+        options.showRow("roi", inBox)
+        if self.proposal is not None:
+            self.proposal.setThreshold(effect.doubleParameter("Threshold"))
+        self._refresh()
+
+    def updateMRMLFromGUI(self) -> None:
+        """Nothing to do: every widget writes its own parameter when it changes."""
+
+    # -- what the reader does
+
+    def _signals(self) -> list[tuple[Any, str, Any]]:
+        options = self.options
+        return [
+            (options.modelCombo, "currentIndexChanged(int)", self._onModel),
+            (options.expertCombo, "currentIndexChanged(int)", self._onExpert),
+            (options.samplesSpinBox, "valueChanged(int)", self._onSamples),
+            (options.regionCombo, "currentIndexChanged(int)", self._onRegion),
+            (options.marginSpinBox, "valueChanged(double)", self._onMargin),
+            (options.roiSelector, "currentNodeChanged(vtkMRMLNode*)", self._onRoi),
+            (options.runButton, "clicked(bool)", self._onRunOrCancel),
+            (options.thresholdSlider, "valueChanged(double)", self._onThreshold),
+            (options.operationCombo, "currentIndexChanged(int)", self._onOperation),
+            (options.discardButton, "clicked(bool)", self._onDiscard),
+            (options.applyButton, "clicked(bool)", self._onApply),
+            (self._timer, "timeout()", self._onTick),
+        ]
+
+    def _onModel(self, _index: int) -> None:
+        self._set("Model", chosen(self.options.modelCombo))
+
+    def _onExpert(self, _index: int) -> None:
+        self._set("Expert", chosen(self.options.expertCombo))
+
+    def _onSamples(self, value: int) -> None:
+        self._set("Samples", int(value))
+
+    def _onMargin(self, value: float) -> None:
+        self._set("MarginMm", float(value))
+
+    def _onThreshold(self, value: float) -> None:
+        self._set("Threshold", float(value))
+
+    def _onOperation(self, _index: int) -> None:
+        self._set("Operation", chosen(self.options.operationCombo))
+
+    def _onRoi(self, roiNode: Any) -> None:
+        self.scriptedEffect.setNodeReference("Roi", roiNode)
+        self.updateGUIFromMRML()
+
+    def _onRegion(self, _index: int) -> None:
+        """Make and show a box where one is asked for and there is none."""
+        region = chosen(self.options.regionCombo)
+        if region == REGION_ROI and self.scriptedEffect.nodeReference("Roi") is None:
+            self._attempt(self._makeBox)
+        self._set("Region", region)
+
+    def _onRunOrCancel(self, _checked: bool = False) -> None:
+        if self.proposal.running:
+            self.proposal.cancel()
+        else:
+            self._attempt(self._run)
+
+    def _onDiscard(self, _checked: bool = False) -> None:
+        self.proposal.discard()
+
+    def _onApply(self, _checked: bool = False) -> None:
+        operation = Operation(self.scriptedEffect.parameter("Operation"))
+        self._attempt(lambda: self.proposal.apply(operation))
+
+    def _onTick(self) -> None:
+        from DiffOSegLib.Logic import sharedLogic
+
+        sharedLogic().tick()
+        if not self.proposal.busy:
+            self._timer.stop()
+
+    # -- what the effect does
+
+    def _openEngine(self) -> None:
+        """Import what the DiffOSeg module brings; raises ImportError where it is not there."""
+        from .Proposal import Proposal
+
+        self.proposal = Proposal(self.scriptedEffect, self._onChange, self._onProgress)
+        self._fillModels()
+
+    def _fillModels(self) -> None:
+        from diffoseg.catalog import available_cards
+
+        cards = available_cards()
+        self._cards = {card.name if index else "": card for index, card in enumerate(cards)}
+        self.options.setModels([(name, card.title) for name, card in self._cards.items()])
+        if not cards:
+            self._sentence = _("No model is installed. Install the DiffOSeg extension again.")
+
+    def _fillExperts(self) -> None:
+        """Offer the answers of the chosen model."""
+        card = self._cards.get(chosen(self.options.modelCombo))
+        if card is None:
+            return
+        from DiffOSegLib.SegmentTags import displayName
+
+        self.options.setExperts(
+            [(name, displayName(name), card.panel.color_of(name)) for name in card.answers]
+        )
+
+    def _makeBox(self) -> None:
+        from DiffOSegLib import SceneInputs
+
+        volumeNode = self.scriptedEffect.parameterSetNode().GetSourceVolumeNode()
+        SceneInputs.checkVolume(volumeNode)
+        self.scriptedEffect.setNodeReference("Roi", SceneInputs.defaultRoi(volumeNode))
+        self._sentence = _(
+            "A box was placed in the scan. Move it over the finding, then press Run."
+        )
+
+    def _run(self) -> None:
+        from DiffOSegLib import Dependencies
+
+        from .Proposal import Question
+
+        effect = self.scriptedEffect
+        inBox = effect.parameter("Region") == REGION_ROI
+        roiNode = effect.nodeReference("Roi")
+        if inBox and roiNode is None:
+            self._makeBox()
+            return
+        question = Question(
+            model=chosen(self.options.modelCombo),
+            expert=chosen(self.options.expertCombo),
+            samples=effect.integerParameter("Samples"),
+            roiNode=roiNode if inBox else None,
+            marginMm=effect.doubleParameter("MarginMm"),
+        )
+        request = self.proposal.requestFor(question)
+        Dependencies.install(ask=_confirm, report=self._onChange)
+        self.proposal.start(request, effect.doubleParameter("Threshold"))
+        self._timer.start()
+
+    def _attempt(self, action: Any) -> None:
+        """Do something; what prevents it is told below the Run button."""
+        from diffoseg.errors import DiffOSegError
+
+        self._sentence, self._notes = "", []
+        try:
+            action()
+        except DiffOSegError as error:
+            self._sentence = str(error)
+        self._refresh()
+
+    # -- what the options show
+
+    def _set(self, name: str, value: str | int | float) -> None:
+        self.scriptedEffect.setParameter(name, value)
+        self.updateGUIFromMRML()
+
+    def _onChange(self, sentence: str) -> None:
+        self._sentence = sentence
+        self.options.progressBar.value = 0
+        self._refresh()
+
+    def _onProgress(self, event: Any) -> None:
+        """Show how far the run is, and what it ended with."""
+        from DiffOSegLib.RunWidget import duration
+        from DiffOSegLib.SegmentTags import displayName
+
+        options = self.options
+        if event.kind == "note":
+            self._notes.append(event.sentence)
+        elif event.kind == "progress":
+            words = [_("Drawing: {what}").format(what=displayName(event.sentence))]
+            if event.secondsLeft is not None:
+                words.append(_("{time} left").format(time=duration(event.secondsLeft)))
+            self._sentence = ", ".join(words)
+            options.progressBar.value = round(100 * (event.fraction or 0))
+        elif event.kind != "result":  # which the preview shows
+            shown = event.kind == "done" and self.proposal.answer is not None
+            self._sentence = "" if shown else event.sentence
+        options.statusLabel.toolTip = event.details
+        self._refresh()
+
+    def _refresh(self) -> None:
+        proposal = self.proposal
+        answer = proposal.answer if proposal is not None else None
+        running = proposal is not None and proposal.running
+        self.options.showState(
+            ready=bool(self._cards), running=running, answered=answer is not None
+        )
+        texts = [self._sentence]
+        if answer is not None and not running:
+            texts.append(self._preview())
+        texts += [f"\u26a0 {note}" for note in self._notes]
+        self.options.statusLabel.text = "\n".join(filter(None, texts))
+
+    def _preview(self) -> str:
+        """Return what the preview shows."""
+        from DiffOSegLib.SegmentTags import displayName
+
+        answer, threshold = self.proposal.answer, self.scriptedEffect.doubleParameter("Threshold")
+        volume = self.proposal.drawnMl
+        if not volume:
+            return _("{expert} draws nothing here at {threshold:.2f} or more.").format(
+                expert=displayName(answer.expert), threshold=threshold
+            )
+        return _("{expert}, {n} samples: {volume:.2f} mL at {threshold:.2f} or more.").format(
+            expert=displayName(answer.expert), n=answer.samples, volume=volume, threshold=threshold
+        )
+
+
+def _confirm(question: str) -> bool:
+    return bool(slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg")))
