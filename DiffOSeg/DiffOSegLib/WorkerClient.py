@@ -185,7 +185,7 @@ class WorkerClient:
     def _ended(self, process: WorkerProcess, exitCode: int) -> None:
         """Tell the open jobs that the worker has ended; without any it was idle: nothing to say."""
         self._process = None
-        details = process.details()
+        details = f"{process.details()}\nThe worker ended with exit code {exitCode}.".lstrip()
         process.dispose()
         if exitCode == 0 and not self._heard and self._open and not self._resent:
             self._resend()  # it ended for idleness just as it was asked
