@@ -60,6 +60,11 @@ class DiffOSegParameterNode(_Fields):
     known stays where it is, and ``corrections`` says so.
     """
 
+    # What the wrapper adds.
+    parameterNode: Any
+    connectParametersToGui: Any
+    disconnectGui: Any
+
     def __init__(self, node: Any, *args: Any):
         wrapped = getattr(node, "parameterNode", node)
         self.corrections: tuple[str, ...] = correct(wrapped)

@@ -1,0 +1,195 @@
+"""What the last run found: a line for each drawing, the ways to look at them, the keys."""
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from diffoseg.catalog import ModelCard
+from diffoseg.experts import CONSENSUS
+
+from .ExpertsTableWidget import dress, fitHeight, swatch
+from .Parameters import DiffOSegParameterNode
+from .SegmentTags import EXPERT, displayName, tagOf
+
+# Columns of the run's table node, see VolumeTable.
+_NAME, _VOLUME, _LOW, _HIGH, _DICE = 0, 1, 2, 3, 10
+_KEYS = 10
+
+
+def drawnBy(segmentationNode: "slicer.vtkMRMLSegmentationNode | None") -> dict[str, str]:
+    """Return the segments of the latest run, expert's name to segment ID."""
+    if segmentationNode is None or segmentationNode.GetScene() is None:
+        return {}
+    segmentation = segmentationNode.GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+    tagged = {segmentID: tagOf(segmentation.GetSegment(segmentID), EXPERT) for segmentID in ids}
+    return {expert: segmentID for segmentID, expert in tagged.items() if expert}
+
+
+class CompareWidget:
+    """The Compare section; all that it shows is read from the scene, so it survives saving."""
+
+    def __init__(self, ui: Any, views: Any):
+        """Connect the buttons to ``views``, the application's ComparisonViews."""
+        self._ui, self._views = ui, views
+        self._parameters: DiffOSegParameterNode | None = None
+        self._card: ModelCard | None = None
+        self._shortcuts: list[qt.QShortcut] = []
+        dress(ui.resultsTable, columns=4)
+        ui.resultsTable.setHorizontalHeaderLabels(
+            [_("Drawing"), _("Volume"), _("Range of samples"), _("Dice")]
+        )
+        ui.resultsTable.connect("cellClicked(int,int)", self._onCell)
+        ui.outlinesButton.connect("clicked(bool)", self._onOutlines)
+        ui.gridButton.connect("clicked(bool)", self._onGrid)
+        ui.disagreementButton.connect("clicked(bool)", self._onDisagreement)
+        ui.tableButton.connect("clicked(bool)", self._onTable)
+
+    def setParameters(
+        self, parameters: DiffOSegParameterNode | None, card: ModelCard | None
+    ) -> None:
+        """Show the results that this parameter node names; None lets go of it."""
+        self._parameters, self._card = parameters, card
+        self.update()
+
+    def update(self) -> None:
+        """Show what is in the scene."""
+        drawn = self._drawn()
+        self._ui.resultsCollapsibleButton.visible = bool(drawn)
+        if not drawn or self._parameters is None:
+            return
+        self._fill(drawn)
+        parameters, ui = self._parameters, self._ui
+        ui.disagreementButton.enabled = parameters.resultDisagreement is not None
+        ui.tableButton.enabled = parameters.resultTable is not None
+        ui.gridButton.checked = self._views.gridShown
+        ui.keysLabel.text = _(
+            "Keys: 0 the consensus alone, 1 to {n} an expert alone, the same key again all of"
+            " them, U the disagreement."
+        ).format(n=min(len(self._card.panel) if self._card else 9, 9))
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    def bindKeys(self) -> None:
+        """Let the keys work while the module is shown; without a main window there are none."""
+        window = slicer.util.mainWindow()
+        if window is None or self._shortcuts:
+            return
+        for digit in range(_KEYS):
+            self._bind(window, str(digit), lambda digit=digit: self.showAlone(digit))
+        self._bind(window, "U", self.toggleDisagreement)
+
+    def releaseKeys(self) -> None:
+        """Give the keys back to the application."""
+        for shortcut in self._shortcuts:
+            shortcut.setEnabled(False)
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._shortcuts.clear()
+
+    def showAlone(self, digit: int) -> None:
+        """Show the consensus (0) or the model's n-th expert alone; again, all of them."""
+        names = (CONSENSUS, *(self._card.panel.names if self._card else ()))
+        if digit < len(names):
+            self._isolate(self._drawn().get(names[digit]))
+
+    def toggleDisagreement(self) -> None:
+        """Show the disagreement map over the scan, or hide it."""
+        if self._ui.disagreementButton.enabled and self._drawn():
+            self._ui.disagreementButton.click()
+
+    def _bind(self, window: Any, key: str, slot: Any) -> None:
+        shortcut = qt.QShortcut(window)
+        shortcut.setKey(qt.QKeySequence(key))
+        shortcut.connect("activated()", slot)
+        self._shortcuts.append(shortcut)
+
+    # --- buttons ---------------------------------------------------------------------------------
+
+    def _onOutlines(self, *_args: object) -> None:
+        if self._parameters:
+            self._views.leaveGrid()
+            self._views.showOutlines(
+                self._parameters.resultSegmentation, self._parameters.inputVolume
+            )
+            self._views.centerOn(self._parameters.resultSegmentation)
+            self.update()
+
+    def _onGrid(self, *_args: object) -> None:
+        if self._parameters is None:
+            return
+        if self._views.gridShown:
+            self._views.leaveGrid()
+        else:
+            self._views.showGrid(self._parameters.resultSegmentation, self._parameters.inputVolume)
+        self.update()
+
+    def _onDisagreement(self, *_args: object) -> None:
+        if self._parameters:
+            shown = self._ui.disagreementButton.checked
+            self._views.showDisagreement(self._parameters.resultDisagreement if shown else None)
+
+    def _onTable(self, *_args: object) -> None:
+        if self._parameters:
+            self._views.showTable(self._parameters.resultTable)
+
+    def _onCell(self, row: int, _column: int) -> None:
+        drawn = self._drawn()
+        if row < len(drawn):
+            self._isolate(list(drawn.values())[row])
+
+    def _isolate(self, segmentID: "str | None") -> None:
+        """Show one segment alone; where it is alone already, all."""
+        if segmentID is None or self._parameters is None:
+            return
+        node = self._parameters.resultSegmentation
+        display = node.GetDisplayNode()
+        visible = [s for s in self._drawn().values() if display.GetSegmentVisibility(s)]
+        self._views.isolate(node, None if visible == [segmentID] else segmentID)
+
+    # --- lines -----------------------------------------------------------------------------------
+
+    def _drawn(self) -> dict[str, str]:
+        return drawnBy(self._parameters.resultSegmentation if self._parameters else None)
+
+    def _fill(self, drawn: dict[str, str]) -> None:
+        table, cells = self._ui.resultsTable, self._cells()
+        segmentation = self._parameters.resultSegmentation.GetSegmentation()  # type: ignore[union-attr]
+        table.setRowCount(len(drawn))
+        for row, (expert, segmentID) in enumerate(drawn.items()):
+            segment = segmentation.GetSegment(segmentID)
+            name = qt.QTableWidgetItem(segment.GetName())
+            name.setIcon(swatch(segment.GetColor()))
+            name.setFlags(qt.Qt.ItemIsEnabled)
+            table.setItem(row, 0, name)
+            for column, text in enumerate(cells.get(displayName(expert), ("", "", "")), start=1):
+                item = qt.QTableWidgetItem(text)
+                item.setFlags(qt.Qt.ItemIsEnabled)
+                table.setItem(row, column, item)
+        for column in range(3):
+            table.resizeColumnToContents(column)
+        fitHeight(table, headerRows=1)
+
+    def _cells(self) -> dict[str, tuple[str, str, str]]:
+        """Return volume, range and Dice as text by the name shown; empty without a table node."""
+        node = self._parameters.resultTable if self._parameters else None
+        if node is None:
+            return {}
+
+        def text(row: int, column: int) -> str:
+            return str(node.GetCellText(row, column) or "")
+
+        cells = {}
+        for row in range(node.GetNumberOfRows()):
+            volume, low, high = (_milliliters(text(row, c)) for c in (_VOLUME, _LOW, _HIGH))
+            spread = _("{low} to {high} ml").format(low=low, high=high) if low else ""
+            own = text(row, _DICE) or "\u2013"
+            cells[text(row, _NAME)] = (_("{n} ml").format(n=volume), spread, own)
+        return cells
+
+
+def _milliliters(text: str) -> str:
+    """Return a volume of the table with the digits that a panel has room for."""
+    return f"{float(text):.2f}" if text else ""

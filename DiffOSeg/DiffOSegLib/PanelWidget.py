@@ -1,0 +1,253 @@
+"""The module's panel: joins its parts to one parameter node and follows the scene."""
+
+import random
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from diffoseg.catalog import ModelCard
+from diffoseg.errors import DiffOSegError, WeightsError
+from diffoseg.version import __version__
+
+from . import SceneInputs, SegmentTags
+from .CompareWidget import CompareWidget
+from .ComparisonViews import ComparisonViews
+from .ExpertsTableWidget import NOBODY, ExpertsTableWidget
+from .Logic import DiffOSegLogic
+from .ModelWidget import ModelWidget
+from .Parameters import DEVICES, MAXIMUM_SEED, DiffOSegParameterNode
+from .RegionWidget import RegionWidget
+from .RunWidget import RunWidget
+from .SceneResults import SceneResults
+
+PAPER = "https://arxiv.org/abs/2507.13087"
+
+_SETTLE_MS = 150  # after a box was dragged, before the panel works out what a run would take
+_REGION_EVENTS = (
+    vtk.vtkCommand.ModifiedEvent,
+    slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
+    slicer.vtkSegmentation.SegmentAdded,
+    slicer.vtkSegmentation.SegmentRemoved,
+    slicer.vtkSegmentation.SegmentModified,
+)
+
+
+class PanelWidget(VTKObservationMixin):
+    """All of the module's panel but its frame.
+
+    The parameter node holds every choice and the names of the last results; the panel itself keeps
+    nothing but the run that it started. While a scene is closed or read it lets go of the node.
+    """
+
+    def __init__(self, uiWidget: "slicer.qMRMLWidget", logic: DiffOSegLogic):
+        """Bring the widgets of the .ui file to life."""
+        VTKObservationMixin.__init__(self)
+        self.ui = ui = slicer.util.childWidgetVariables(uiWidget)
+        self.logic = logic
+        self.parameters: DiffOSegParameterNode | None = None
+        self._guiTag: int | None = None
+        self._settle = qt.QTimer()
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.connect("timeout()", self._update)
+        self._observed: list[Any] = []
+        self._lookThere = False  # the next result is where nobody has looked yet
+        self._views = ComparisonViews()
+        self._model = ModelWidget(ui)
+        self._region = RegionWidget(ui, complain=lambda sentence: self._run.say(sentence))
+        self._experts = ExpertsTableWidget(ui, self._onExperts)
+        self._compare = CompareWidget(ui, self._views)
+        self._run = RunWidget(ui, logic, self._obstacle, self._prepare, self._onResults)
+        self._connect()
+        self._observeScene()
+        self.takeParameterNode()
+
+    def enter(self) -> None:
+        """Be there when the module comes into view."""
+        if self.parameters is None:
+            self.takeParameterNode()
+        self._compare.bindKeys()
+        self._run.describe()
+        self._update()
+
+    def exit(self) -> None:
+        """Step back for another module; a run goes on."""
+        self._compare.releaseKeys()
+
+    def cleanup(self) -> None:
+        """Let go of everything, for good: nothing here may be called again."""
+        self._settle.stop()
+        self._compare.releaseKeys()
+        self.logic.shutdown()
+        self._run.stop()
+        self._letGo()
+        self.removeObservers()
+
+    # --- the parameter node ----------------------------------------------------------------------
+
+    def takeParameterNode(self) -> None:
+        """Show the scene's parameter node, choosing the volume in view where none is chosen."""
+        self._letGo()
+        parameters = self.logic.getParameterNode()
+        if parameters.inputVolume is None:
+            parameters.inputVolume = _volumeInView()
+        self.parameters = parameters
+        mapping = {w.property("SlicerParameterName"): w for w in vars(self.ui).values()}
+        mapping.pop(None, None)
+        self._guiTag = parameters.connectParametersToGui(mapping)
+        unusable = self._model.setParameters(parameters)
+        self._run.setNotes([*parameters.corrections, *unusable])
+        self._region.setParameters(parameters)
+        self._run.setParameters(parameters)
+        self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self._update()
+
+    def _letGo(self) -> None:
+        """Forget the parameter node, which may be about to vanish."""
+        if self.parameters is None:
+            return
+        self.removeObserver(
+            self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
+        )
+        self._observeRegion(None)
+        self.parameters.disconnectGui(self._guiTag)
+        self.parameters = None
+        self._model.setParameters(None)
+        self._region.setParameters(None)
+        self._compare.setParameters(None, None)
+        self._run.setParameters(None)
+
+    def _onModified(self, *_args: object) -> None:
+        self._update()
+
+    def _update(self) -> None:
+        """Show what the parameter node holds."""
+        if self.parameters is None:
+            return
+        self._model.update()
+        self._region.update()
+        self._experts.setCard(self._model.card)
+        self._experts.setTicked(tuple(self.parameters.experts))
+        self.ui.deviceComboBox.currentIndex = DEVICES.index(self.parameters.device)
+        self._compare.setParameters(self.parameters, self._model.card)
+        self._observeRegion(self.parameters)
+        self._run.update()
+
+    # --- the user's choices ----------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        ui = self.ui
+        names = (_("Automatic"), _("CPU"), _("NVIDIA graphics card"), _("Apple graphics card"))
+        for device, name in zip(DEVICES, names, strict=True):
+            ui.deviceComboBox.addItem(name, device)
+        ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDevice)
+        ui.newSeedButton.connect("clicked(bool)", self._onNewSeed)
+        ui.aboutLabel.openExternalLinks = True
+        ui.aboutLabel.text = _('DiffOSeg {version} \u00b7 <a href="{url}">how it works</a>').format(
+            version=__version__, url=PAPER
+        )
+
+    def _onDevice(self, index: int) -> None:
+        if self.parameters and self.parameters.device != DEVICES[index]:
+            self.parameters.device = DEVICES[index]
+            self._run.describe()
+
+    def _onNewSeed(self, *_args: object) -> None:
+        if self.parameters:
+            self.parameters.seed = random.SystemRandom().randint(0, MAXIMUM_SEED)
+
+    def _onExperts(self, ticked: tuple[str, ...]) -> None:
+        if self.parameters:
+            self.parameters.experts = list(ticked)
+
+    # --- a run -----------------------------------------------------------------------------------
+
+    def _obstacle(self) -> str | None:
+        """Return why no run can start now, in a sentence that says what to do about it."""
+        if self.parameters is None:
+            return _("Wait until the scene is read.")
+        if self._model.card is None:
+            return _("There is no model on this computer. Install DiffOSeg again.")
+        if tuple(self.parameters.experts) == NOBODY:
+            return _("Nobody is ticked under Experts. Tick at least one.")
+        try:
+            if self.parameters.regionKind == "roi" and self.parameters.regionRoi is None:
+                SceneInputs.checkVolume(self.parameters.inputVolume)  # Apply will place the box
+            else:
+                self.logic.requestFrom(self.parameters)
+        except DiffOSegError as error:
+            return str(error)
+        return None
+
+    def _prepare(self) -> ModelCard:
+        """Place the default box where there is none; return the model; raises DiffOSegError."""
+        if self._region.ensureBox():
+            self._lookThere = True
+        if self._model.card is None:
+            raise WeightsError(_("There is no model on this computer. Install DiffOSeg again."))
+        return self._model.card
+
+    def _onResults(self, results: SceneResults) -> None:
+        """Show what has just come into the scene."""
+        parameters, node = self.parameters, results.segmentationNode
+        if parameters is None or node is None:
+            return
+        isFirst = parameters.resultSegmentation is not node
+        with slicer.util.NodeModify(parameters.parameterNode):
+            parameters.resultSegmentation = node
+            parameters.resultDisagreement = results.disagreementNode
+            parameters.resultTable = results.tableNode
+        if isFirst and not self._views.gridShown:
+            self._views.showOutlines(node, parameters.inputVolume)
+        if self._lookThere:
+            self._lookThere = False
+            self._views.centerOn(node)
+
+    # --- the scene -------------------------------------------------------------------------------
+
+    def _observeScene(self) -> None:
+        scene = slicer.mrmlScene
+        SegmentTags.observeResults(scene)
+        for event in (scene.StartCloseEvent, scene.StartImportEvent):
+            self.addObserver(scene, event, self._onSceneGoes)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._onSceneIsThere)
+
+    def _onSceneGoes(self, *_args: object) -> None:
+        self._views.leaveGrid()
+        self._letGo()
+
+    def _onSceneIsThere(self, *_args: object) -> None:
+        self.takeParameterNode()
+
+    def _observeRegion(self, parameters: DiffOSegParameterNode | None) -> None:
+        """Watch the nodes whose changes change what a run would take."""
+        nodes = (parameters.regionRoi, parameters.regionSegmentation) if parameters else ()
+        wanted = [node for node in nodes if node is not None]
+        if wanted == self._observed:
+            return
+        for node in self._observed:
+            for event in _REGION_EVENTS:
+                self.removeObserver(node, event, self._onRegion)
+        for node in wanted:
+            for event in _REGION_EVENTS:
+                self.addObserver(node, event, self._onRegion)
+        self._observed = wanted
+
+    def _onRegion(self, *_args: object) -> None:
+        self._settle.start()
+
+
+def _volumeInView() -> "slicer.vtkMRMLScalarVolumeNode | None":
+    """Return the volume that the reader looks at, else the first that can be drawn on."""
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    active = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "")
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    for node in (active, *volumes):
+        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
+            return node
+    return None

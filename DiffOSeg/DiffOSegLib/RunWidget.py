@@ -1,0 +1,237 @@
+"""Apply, Cancel, the progress of a run, and what it will run on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from diffoseg.catalog import ModelCard
+from diffoseg.errors import CancelledError, DiffOSegError
+
+from . import Dependencies
+from .Logic import DiffOSegLogic
+from .Parameters import DiffOSegParameterNode
+from .Run import Run, RunEvent
+from .SceneResults import OutputOptions, SceneResults
+from .SegmentTags import displayName
+
+_TICK_MS = 30
+_BAR = 1000  # steps of the progress bar
+_ENDS = ("done", "cancelled", "error")
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: "about 40 s", "about 3 min"."""
+    if seconds < 1.5:
+        return _("about a second")
+    if seconds < 90:
+        rounded = round(seconds) if seconds < 10 else round(seconds / 5) * 5
+        return _("about {n} s").format(n=rounded)
+    if seconds < 90 * 60:
+        return _("about {n} min").format(n=round(seconds / 60))
+    return _("about {n} h").format(n=round(seconds / 3600))
+
+
+class RunWidget:
+    """Starts and stops runs by one button and says how they go.
+
+    Whether a run can start is asked anew at each ``update``; nothing is kept but the run itself.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        logic: DiffOSegLogic,
+        obstacle: Callable[[], str | None],
+        prepare: Callable[[], ModelCard],
+        onResults: Callable[[SceneResults], None],
+    ):
+        """Connect the buttons.
+
+        Args:
+            ui: the panel's widgets.
+            logic: the application's one.
+            obstacle: says why no run can start now; None if one can.
+            prepare: makes what a run needs that the user did not choose; returns the model.
+            onResults: called after each result that has come into the scene.
+        """
+        self._ui, self._logic = ui, logic
+        self._obstacle, self._prepare, self._onResults = obstacle, prepare, onResults
+        self._parameters: DiffOSegParameterNode | None = None
+        self._run: Run | None = None
+        self._results: SceneResults | None = None
+        self._notes: list[str] = []
+        self._timer = qt.QTimer()
+        self._timer.setInterval(_TICK_MS)
+        self._timer.connect("timeout()", self._onTick)
+        ui.applyButton.connect("clicked(bool)", self._onApply)
+        ui.detailsButton.connect("toggled(bool)", ui.detailsText.setVisible)
+        ui.progressBar.setMaximum(_BAR)
+        self.say("")
+        self._showDetails("")
+
+    @property
+    def running(self) -> bool:
+        """Whether a run that this panel started goes on."""
+        return self._run is not None and not self._run.over
+
+    def setParameters(self, parameters: DiffOSegParameterNode | None) -> None:
+        """Take requests from this parameter node from now on; None lets go of it."""
+        self._parameters = parameters
+        self.update()
+
+    def update(self) -> None:
+        """Show whether a run can start, on what and for how long."""
+        button, obstacle = self._ui.applyButton, None if self.running else self._obstacle()
+        button.text = _("Cancel") if self.running else _("Apply")
+        button.enabled = obstacle is None
+        button.toolTip = obstacle or (
+            _("Stop. What is finished stays.") if self.running else _("Draw as each ticked expert.")
+        )
+        self._ui.progressBar.visible = self.running
+        if not self.running:
+            self._ui.deviceLabel.text = self._runsOn(possible=obstacle is None)
+
+    def say(self, sentence: str) -> None:
+        """Show one sentence below the Apply button; "" clears it."""
+        self._ui.statusLabel.text = sentence
+        self._ui.statusLabel.visible = bool(sentence)
+
+    def setNotes(self, sentences: list[str]) -> None:
+        """Show what should be kept in mind about the input and the run, a line each."""
+        self._notes = sentences
+        self._ui.warningsLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
+        self._ui.warningsLabel.visible = bool(sentences)
+
+    def describe(self) -> None:
+        """Ask in the background what this computer computes on, where that can be known."""
+        if self._parameters and Dependencies.state().ready and not self.running:
+            self._logic.describe(self._parameters.device)
+            self._timer.start()
+
+    def stop(self) -> None:
+        """Stop the timer, for good."""
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._onTick)
+
+    # --- the button ------------------------------------------------------------------------------
+
+    def _onApply(self, *_args: object) -> None:
+        if self.running:
+            self._logic.cancel()
+            self.say(_("Stopping."))
+            return
+        try:
+            self._start()
+        except CancelledError as declined:
+            self.say(str(declined))
+        except DiffOSegError as error:
+            self.say(str(error))
+        self.update()
+
+    def _start(self) -> None:
+        assert self._parameters is not None
+        card = self._prepare()
+        request = self._logic.requestFrom(self._parameters)
+        Dependencies.install(ask=_confirm, report=self._reportInstall)
+        parameters = self._parameters
+        self._results = SceneResults(
+            parameters.inputVolume,
+            OutputOptions(
+                segmentationNode=parameters.outputSegmentation,
+                probabilityMaps=parameters.probabilityMaps,
+                disagreementMap=parameters.disagreementMap,
+                table=parameters.table,
+            ),
+            card,
+        )
+        self.setNotes([])
+        self._showDetails("")
+        self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show
+        self._run = self._logic.start(request, self._results, self._onEvent)
+        self._timer.start()
+
+    def _reportInstall(self, sentence: str) -> None:
+        self.say(sentence)
+        slicer.app.processEvents()
+
+    # --- the run ---------------------------------------------------------------------------------
+
+    def _onTick(self) -> None:
+        self._logic.tick()
+        if self._logic.activeRun is None and not self._logic.describing:
+            self._timer.stop()
+            self.update()
+
+    def _onEvent(self, event: RunEvent) -> None:
+        if event.kind == "note":
+            self.setNotes([*self._notes, event.sentence])
+        elif event.kind == "progress":
+            self._showProgress(event)
+        elif event.kind == "result" and self._results:
+            self._onResults(self._results)
+        elif event.kind in _ENDS:
+            self._end(event)
+        else:
+            self.say(event.sentence)
+
+    def _showProgress(self, event: RunEvent) -> None:
+        bar = self._ui.progressBar
+        if event.fraction is not None:
+            bar.setRange(0, _BAR)
+            bar.value = round(_BAR * event.fraction)
+        words = [_("Drawing: {what}").format(what=displayName(event.sentence))]
+        if event.secondsLeft is not None:
+            words.append(_("{time} left").format(time=duration(event.secondsLeft)))
+        self.say(", ".join(words))
+
+    def _end(self, event: RunEvent) -> None:
+        results, self._results = self._results, None
+        self._run = None
+        if event.kind == "done" and results:
+            self._onResults(results)
+        self.say(event.sentence)
+        self._showDetails(event.details)
+        self.update()
+
+    def _showDetails(self, details: str) -> None:
+        self._ui.detailsText.setPlainText(details)
+        self._ui.detailsButton.visible = bool(details)
+        self._ui.detailsButton.checked = False
+        self._ui.detailsText.visible = False
+
+    # --- what it runs on -------------------------------------------------------------------------
+
+    def _runsOn(self, possible: bool) -> str:
+        state = Dependencies.state()
+        if state.slicerTooOld or state.broken:
+            return state.slicerTooOld or state.broken or ""
+        if state.missing:
+            names = ", ".join(f"{p.name} ({p.size})" for p in state.missing)
+            return _("Not installed yet: {names}. Apply asks before it installs anything.").format(
+                names=names
+            )
+        description = self._logic.description
+        if self._logic.descriptionError:
+            return self._logic.descriptionError
+        if not description:
+            return _("Finding out what this computer can compute on.")
+        line = _("Runs on {device}").format(device=description["line"])
+        seconds = self._estimate() if possible else None
+        if seconds is not None:
+            line += _(": {time}").format(time=duration(seconds))
+        because = description.get("because")
+        return line + (_(", because {reason}.").format(reason=because) if because else ".")
+
+    def _estimate(self) -> float | None:
+        assert self._parameters is not None
+        try:
+            return self._logic.estimateSeconds(self._logic.requestFrom(self._parameters))
+        except DiffOSegError:
+            return None
+
+
+def _confirm(question: str) -> bool:
+    return bool(slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg")))
