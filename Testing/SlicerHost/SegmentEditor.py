@@ -191,6 +191,7 @@ class AbstractScriptedSegmentEditorEffect:
 def install() -> None:
     slicer.qSlicerSegmentEditorEffectFactory = EffectFactory
     slicer.qSlicerSegmentEditorScriptedEffect = qSlicerSegmentEditorScriptedEffect
+    slicer.qSlicerSegmentEditorAbstractEffect = qSlicerSegmentEditorScriptedEffect  # its modes
     addModule(
         "qSlicerSegmentationsEditorEffectsPythonQt",
         qSlicerSegmentEditorScriptedEffect=qSlicerSegmentEditorScriptedEffect,
