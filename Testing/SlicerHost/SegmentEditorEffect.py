@@ -259,6 +259,13 @@ class qSlicerSegmentEditorScriptedEffect(qt.QObject):
         hasExtent = bool(rest) and not isinstance(rest[0], bool)
         extent = list(rest[0]) if hasExtent else [0, -1, 0, -1, 0, -1]
         bypass = rest[hasExtent] if len(rest) > hasExtent else False
-        self._logic().ModifySegmentByLabelmap(
-            segmentation, segmentID, labelmap, mode, extent, self.perSegment, bool(bypass)
+        logic = self._logic()
+        modes = (  # VTK's Python takes no number for an enum, PythonQt does
+            logic.ModificationModeSet,
+            logic.ModificationModeAdd,
+            logic.ModificationModeRemove,
+            logic.ModificationModeRemoveAll,
+        )
+        logic.ModifySegmentByLabelmap(
+            segmentation, segmentID, labelmap, modes[mode], extent, self.perSegment, bool(bypass)
         )
