@@ -95,6 +95,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
         """
         if self.activeRun is not None:
             raise InputError(_("A run is under way. Wait for its end or cancel it first."))
+        self._lookWhetherOver()  # a listener may begin the next run as it hears of an end
         self._run = Run(request, sink, onEvent, self._worker)
         self._observeScene()
         return self._run
@@ -171,8 +172,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
 
     def shutdown(self) -> None:
         """End the run and the worker; may be called more than once."""
-        if self.activeRun is not None:
-            self.activeRun.abandon(_("The run was cancelled because Slicer is closing."))
+        self._abandon(_("The run was cancelled because Slicer is closing."))
         self._worker.stop()
         self._lookWhetherOver()
         for run in self._leaving.values():
@@ -191,6 +191,11 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
                 self.descriptionError = str(message.get("sentence", ""))
         elif self._run is not None and jobID == self._run.id and not self._run.over:
             self._run.receive(message)
+
+    def _abandon(self, sentence: str) -> None:
+        if self.activeRun is not None:
+            self.activeRun.abandon(sentence)
+        self._lookWhetherOver()
 
     def _lookWhetherOver(self) -> None:
         """Let go of the scene and of a run that has ended; its files go with its job."""
@@ -222,11 +227,10 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
     def _onNodeAboutToBeRemoved(self, _scene: object, _event: str, node: object) -> None:
         run = self.activeRun
         if run is not None and getattr(node, "GetID", str)() == run.request.volumeNodeID:
-            run.abandon(_("The run was cancelled because its volume was deleted."))
+            self._abandon(_("The run was cancelled because its volume was deleted."))
 
     def _onStartClose(self, _scene: object, _event: str) -> None:
-        if self.activeRun is not None:
-            self.activeRun.abandon(_("The run was cancelled because the scene was closed."))
+        self._abandon(_("The run was cancelled because the scene was closed."))
 
 
 _shared: DiffOSegLogic | None = None
