@@ -22,6 +22,7 @@ from .errors import (
     DiffOSegError,
     InputError,
     OutOfMemoryError,
+    ran_out_of_memory,
 )
 from .version import __version__
 
@@ -61,7 +62,7 @@ def as_reported(error: BaseException) -> DiffOSegError:
             f"A package that this step needs is missing or broken ({error}). Install DiffOSeg"
             " again with its packages: pip install --force-reinstall diffoseg"
         )
-    if _ran_out_of_memory(error):
+    if ran_out_of_memory(error):
         return OutOfMemoryError(
             "There is not enough free memory. Close other programs, mark a smaller --region,"
             " or use --device cpu."
@@ -73,14 +74,6 @@ def as_reported(error: BaseException) -> DiffOSegError:
     return DiffOSegError(
         f"This is a fault in DiffOSeg ({type(error).__name__}: {what})."
         " Please report it; DIFFOSEG_DEBUG=1 shows where it happened."
-    )
-
-
-def _ran_out_of_memory(error: BaseException) -> bool:
-    # torch's own class is a RuntimeError too; the words spare importing torch to ask for it.
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )
 
 

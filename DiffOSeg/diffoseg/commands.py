@@ -80,6 +80,7 @@ def import_checkpoint(arguments: Namespace) -> None:
 def train_stage1(arguments: Namespace) -> None:
     """Train a consensus network on a cohort folder."""
     from .cohorts.folder import read_cohort
+    from .device import chosen_device
     from .networks.config import compact_config, published_config
     from .training.prepare import prepare
     from .training.stage1 import train_consensus
@@ -97,7 +98,7 @@ def train_stage1(arguments: Namespace) -> None:
             _loop_settings(arguments, metadata),
             arguments.out,
             strategy=arguments.consensus,
-            device=_device(arguments.device),
+            device=chosen_device(arguments.device),
             progress=progress,
         )
     _save_trained(model, arguments.out)
@@ -106,6 +107,7 @@ def train_stage1(arguments: Namespace) -> None:
 def train_stage2(arguments: Namespace) -> None:
     """Train the experts' network on a cohort folder, from a model of stage 1."""
     from .cohorts.folder import read_cohort
+    from .device import chosen_device
     from .training.prepare import SPLIT, prepare
     from .training.stage2 import train_personal
     from .weights import load_model
@@ -123,7 +125,7 @@ def train_stage2(arguments: Namespace) -> None:
             base,
             _loop_settings(arguments, base.metadata),
             arguments.out,
-            device=_device(arguments.device),
+            device=chosen_device(arguments.device),
             progress=progress,
         )
     _save_trained(model, arguments.out)
@@ -132,11 +134,12 @@ def train_stage2(arguments: Namespace) -> None:
 def evaluate(arguments: Namespace) -> None:
     """Measure a model on phantoms, beside the best and the human scores that there can be."""
     from .cohorts.phantom import PhantomCohort
+    from .device import chosen_device
     from .evaluation import MEASURES, evaluate, humans, oracle
     from .phantom_evaluation import ModelPredictor, truth_slices
     from .weights import load_model
 
-    model = load_model(arguments.weights).to(_device(arguments.device))
+    model = load_model(arguments.weights).to(chosen_device(arguments.device))
     predictor = ModelPredictor(model, arguments.steps)
     cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
     with Progress() as progress:
@@ -168,7 +171,7 @@ def info(arguments: Namespace) -> None:
     """Print versions, the device, and what a model says about itself."""
     import torch
 
-    from .segmentation import best_device
+    from .device import best_device
     from .weights import content_hash, load_model
 
     print(f"diffoseg {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
@@ -233,9 +236,10 @@ def _draw(
     region: "Box | None",
     experts: Sequence[str],
 ) -> "Comparison":
+    from .device import chosen_device
     from .segmentation import Segmenter
 
-    segmenter = Segmenter(model, device=_device(arguments.device))
+    segmenter = Segmenter(model, device=chosen_device(arguments.device))
     with Progress() as progress:
         return segmenter.segment(
             volume,
@@ -257,24 +261,6 @@ def _write(comparison: "Comparison", volume: "Volume", folder: Path) -> None:
         print(f"Note: {sentence}")
     print(f"\n{table_of(rows)}\n")
     print(f"Look at {folder / 'report.html'} and {folder / 'comparison.png'}")
-
-
-def _device(name: str) -> "torch.device":
-    """Return the device asked for; raises InputError where this computer has none of its kind."""
-    import torch
-
-    from .segmentation import best_device
-
-    if name == "auto":
-        return best_device()
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there[name]:
-        raise InputError(f"torch finds no {name} device on this computer. Use --device cpu.")
-    return torch.device(name)
 
 
 def _named(device: "torch.device") -> str:

@@ -39,3 +39,12 @@ class DependencyError(DiffOSegError):
     """A package that this step needs is missing or broken."""
 
     exit_code = 6
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error of Python or torch means that the memory did not suffice."""
+    # torch's own class is a RuntimeError too; the words spare importing torch to ask for it.
+    words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )

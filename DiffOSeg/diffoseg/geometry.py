@@ -411,8 +411,9 @@ def _resample(plane: np.ndarray, rows: Taps, cols: Taps) -> np.ndarray:
     (r, rw), (c, cw) = rows, cols
     low, left = r.min(), c.min()
     part = plane[low : r.max() + 1, left : c.max() + 1].astype(np.float32)
-    wide = reduce(np.add, (part[j - low] * w[:, None] for j, w in zip(r.T, rw.T, strict=True)))
-    return reduce(np.add, (wide[:, i - left] * w for i, w in zip(c.T, cw.T, strict=True)))
+    with np.errstate(invalid="ignore"):  # 0 times infinity, where a volume holds such voxels
+        wide = reduce(np.add, (part[j - low] * w[:, None] for j, w in zip(r.T, rw.T, strict=True)))
+        return reduce(np.add, (wide[:, i - left] * w for i, w in zip(c.T, cw.T, strict=True)))
 
 
 def _patient_axes(matrix: np.ndarray) -> tuple[list[int], list[int]]:

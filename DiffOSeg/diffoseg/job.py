@@ -171,6 +171,7 @@ class Comparison:
         warnings: plain sentences on what lies outside the model's training.
         provenance: JSON-able: weights hash, code version, seed, steps, sampler, device, region.
         timings: JSON-able, seconds by part; kept apart because it differs from run to run.
+        stopped: whether it was cancelled, so that results or samples are missing.
     """
 
     results: Mapping[str, ExpertResult]
@@ -182,6 +183,7 @@ class Comparison:
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    stopped: bool = False
 
 
 def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,65 +2,45 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .applicability import warnings_for
 from .canvas import Canvas
-from .errors import CancelledError, InputError, OutOfMemoryError
+from .device import best_device
+from .drawing import Drawing, Progress, Watch
+from .errors import CancelledError, InputError, OutOfMemoryError, ran_out_of_memory
 from .experts import CONSENSUS
-from .geometry import Box, GridWindow, ModelGrid
+from .geometry import Box, ModelGrid, Triple
 from .job import Comparison, ExpertResult
 from .model import Model
-from .noise import NoiseField
-from .sampling import ChainState, SamplerSettings, chain, plan
+from .sampling import SamplerSettings, plan
 from .version import __version__
 from .volume import Volume
 from .weights import content_hash
-
-Progress = Callable[[int, int, str], None]
-
-PRESENT = 0.01
-"""In a whole volume, only tiles where the first prediction exceeds this are sampled."""
-
-COHERENCE = 1.0
-"""Correlation of the noise between the slices of one sample; measured by coherence.py."""
 
 _MOST_SAMPLES = 1000
 _MICRO_BATCH = {"cpu": 8, "cuda": 64, "mps": 16}
 
 
-class _Watch:
-    """Counts steps for the one who waits, and stops when that one has had enough."""
-
-    def __init__(self, progress: Progress | None, cancel: Callable[[], bool] | None):
-        self.progress = progress
-        self.cancel = cancel
-        self.done = 0
-        self.total = 0
-
-    def step(self, what: str) -> None:
-        if self.cancel is not None and self.cancel():
-            raise CancelledError("Stopped as asked; nothing was written.")
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total, what)
-
-
 @dataclass(frozen=True)
-class _Run:
-    """What one call of ``segment`` asks for, checked."""
+class Started:
+    """What is known when the sampling begins.
+
+    Attributes:
+        names: who is asked, in the order in which the results come.
+        region_start: (i, j, k) index in the input grid of the region's first voxel.
+        region_size: voxels of the region along (i, j, k).
+        warnings: plain sentences on what lies outside the model's training.
+    """
 
     names: tuple[str, ...]
-    samples: int
-    settings: SamplerSettings
-    seed: int
-    grid: ModelGrid
-    watch: _Watch
+    region_start: Triple
+    region_size: Triple
+    warnings: tuple[str, ...]
 
 
 class Segmenter:
@@ -102,8 +82,8 @@ class Segmenter:
             samples: plausible drawings of each, 1..1000.
             steps: network evaluations a sample; None takes the model's own number.
             seed: names the draw.
-            progress: called with (steps done, steps in all, what is happening).
-            cancel: asked between steps.
+            progress: called with (tiles done, tiles in all, what is happening).
+            cancel: asked before every network call.
 
         Raises:
             InputError: a setting, an expert or the region is impossible, or the model tells more
@@ -111,49 +91,71 @@ class Segmenter:
             CancelledError: ``cancel`` said so.
             OutOfMemoryError: the device has too little memory.
         """
-        started = time.perf_counter()
-        run = _Run(
-            names=self._names(experts),
-            samples=samples,
-            settings=self._settings(samples, steps),
-            seed=seed,
-            grid=ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm),
-            watch=_Watch(progress, cancel),
-        )
-        try:
-            with torch.inference_mode():
-                canvas = self._canvas(run, image, region)
-                prepared = time.perf_counter()
-                results = self._results(run, canvas)
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise OutOfMemoryError(
-                f"The {self.device.type} has too little free memory for this region."
-                " Choose a smaller region, or another device."
-            ) from error
-        start, size = run.grid.region_of(canvas.answer)
-        slugs = self.model.panel.slugs()
-        return Comparison(
+        events = self.stream(image, region, experts, samples, steps, seed, progress, cancel)
+        comparison = next(event for event in events if isinstance(event, Comparison))
+        if comparison.stopped:
+            raise CancelledError("Stopped as asked; nothing was written.")
+        return comparison
+
+    def stream(
+        self,
+        image: Volume,
+        region: Box | None = None,
+        experts: Sequence[str] | None = None,
+        samples: int = 8,
+        steps: int | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> Iterator[Started | ExpertResult | Comparison]:
+        """Yield what ``segment`` returns as it comes: a start, each result, then all together.
+
+        After a cancel the last is a Comparison with what was finished until then, which may be
+        nothing; an expert that was being drawn is in it with the samples that were complete.
+
+        Args:
+            image: and all others, see ``segment``.
+            note: told, in a sentence, what happened on the way, such as too little memory.
+
+        Raises:
+            InputError, OutOfMemoryError: as ``segment`` does.
+            CancelledError: ``cancel`` said so before there was a start.
+        """
+        watch = Watch(progress, cancel, note)
+        begun = time.perf_counter()
+        names, settings = self._names(experts), self._settings(samples, steps)
+        drawing = Drawing(self.model, settings, seed, self.batch_size, self.micro_batch, watch)
+        grid = ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
+        with self._saying_where_memory_ends():
+            canvas = self._canvas(image, grid, region, drawing)
+        start, size = grid.region_of(canvas.answer)
+        warnings = warnings_for(image, grid, canvas, self.model.metadata, region is None)
+        prepared = time.perf_counter()
+        yield Started(names, start, size, warnings)
+        results: dict[str, ExpertResult] = {}
+        watch.begin(len(names) * samples * settings.steps * int(canvas.active.sum()))
+        for name in names:
+            with self._saying_where_memory_ends():
+                drawn = drawing.draw(canvas, name, samples)
+                if len(drawn):
+                    results[name] = _result(name, drawn, grid, canvas)
+            if name in results:
+                yield results[name]
+            if watch.stopped:
+                break
+        yield Comparison(
             results=results,
             geometry=image.geometry,
             region_geometry=image.geometry.crop(start, size),
             region_start=start,
-            colors={name: self.model.panel.color_of(name) for name in run.names},
-            slugs={name: slugs[name] for name in run.names},
-            warnings=warnings_for(image, run.grid, canvas, self.model.metadata, region is None),
-            provenance=self._provenance(run, region),
-            timings={
-                "prepare_s": prepared - started,
-                "sample_s": time.perf_counter() - prepared,
-            },
+            colors={name: self.model.panel.color_of(name) for name in results},
+            slugs={name: self.model.panel.slugs()[name] for name in results},
+            warnings=warnings,
+            provenance=self._provenance(drawing, samples, region),
+            timings={"prepare_s": prepared - begun, "sample_s": time.perf_counter() - prepared},
+            stopped=watch.stopped,
         )
-
-    def _results(self, run: _Run, canvas: Canvas) -> dict[str, ExpertResult]:
-        chunks = -(-run.samples * canvas.window.size[0] // self.batch_size)
-        run.watch.total = len(run.names) * run.settings.steps * chunks
-        return {
-            name: _result(name, self._sample(run, canvas, name), run.grid, canvas)
-            for name in run.names
-        }
 
     def _names(self, experts: Sequence[str] | None) -> tuple[str, ...]:
         has = ((CONSENSUS,) if self.model.consensus is not None else ()) + self.model.experts
@@ -169,150 +171,60 @@ class Segmenter:
         return tuple(name for name in has if name in experts)
 
     def _settings(self, samples: int, steps: int | None) -> SamplerSettings:
-        if self.classes > 2:
+        metadata = self.model.metadata
+        if len(metadata.classes) > 2:
             raise InputError(
-                f"These weights tell {self.classes} classes apart; only two classes, a lesion and"
-                " its background, can be compared as masks."
+                f"These weights tell {len(metadata.classes)} classes apart; only two classes, a"
+                " lesion and its background, can be compared as masks."
             )
         if not 1 <= samples <= _MOST_SAMPLES:
             raise InputError(f"{samples} samples were asked for. Choose from 1 to {_MOST_SAMPLES}.")
-        metadata = self.model.metadata
-        return SamplerSettings(metadata.sampler, metadata.steps if steps is None else steps)
+        settings = SamplerSettings(metadata.sampler, metadata.steps if steps is None else steps)
+        plan(settings, self.model.schedule, metadata.mask_distance)  # refuses what cannot be
+        return settings
 
-    def _canvas(self, run: _Run, image: Volume, region: Box | None) -> Canvas:
+    def _canvas(
+        self, image: Volume, grid: ModelGrid, region: Box | None, drawing: Drawing
+    ) -> Canvas:
         """Return what to look at: the region, or what a search of the whole volume finds."""
         metadata = self.model.metadata
-        canvas = Canvas.of(image, run.grid, run.grid.window_of(region), metadata, self.device)
+        canvas = Canvas.of(image, grid, grid.window_of(region), metadata, self.device)
         if region is not None:
             return canvas
-        found = self._search(run, canvas)
+        found = drawing.search(canvas)
         around = canvas.window_around(found)
-        return Canvas.of(image, run.grid, around, metadata, self.device).only_near(canvas, found)
+        return Canvas.of(image, grid, around, metadata, self.device).only_near(canvas, found)
 
-    def _search(self, run: _Run, canvas: Canvas) -> np.ndarray:
-        """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
+    @contextmanager
+    def _saying_where_memory_ends(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"The {self.device.type} has too little free memory for this region."
+                " Choose a smaller region, or another device."
+            ) from error
 
-        The first prediction, from pure noise, is the probability that a pixel is marked; the
-        consensus stands for all experts, and without one every expert is asked, so that what is
-        found does not depend on who is to draw it. Where the probability exceeds PRESENT nowhere,
-        the tile where it is highest is returned.
-        """
-        names = (CONSENSUS,) if self.model.consensus is not None else self.model.experts
-        highest = np.zeros(tuple(canvas.active.shape), np.float32)
-        run.watch.total = len(names) * len(canvas.images)
-        for name in names:
-            noise = self._noise(name, run.seed, canvas.window)
-            for index, best in enumerate(highest):
-                np.maximum(best, self._likeliest(canvas, name, noise, index), out=best)
-                run.watch.step("searching the volume")
-        run.watch.done = 0
-        return highest >= min(PRESENT, float(highest.max()))
-
-    def _likeliest(self, canvas: Canvas, name: str, noise: NoiseField, index: int) -> list[float]:
-        """Return the highest probability of a mark in every tile of one slice."""
-        x_T = (noise.draw([(0, canvas.window.start[0] + index)], 0) * self.classes).long()
-        prediction = self._predict(canvas, name, [(0, index)], x_T, self.model.schedule.T)
-        foreground = prediction[0, 1:].sum(0)
-        tiles = range(len(canvas.tiling.corners))
-        return [float(foreground[canvas.tiling.place(tile)].max()) for tile in tiles]
-
-    def _sample(self, run: _Run, canvas: Canvas, name: str) -> np.ndarray:
-        """Return each sample's foreground probability at the last step, (N, S, H, W) float32."""
-        slices = canvas.window.size[0]
-        rows = [(sample, index) for sample in range(run.samples) for index in range(slices)]
-        finished = np.empty((len(rows), *canvas.window.size[1:]), np.float32)
-        for first in range(0, len(rows), self.batch_size):
-            chunk = rows[first : first + self.batch_size]
-            for state in self._chain(run, canvas, name, chunk):  # noqa: B007
-                run.watch.step(_spoken(name))
-            finished[first : first + len(chunk)] = state.x0_probs[:, 1:].sum(1).cpu().numpy()
-        return finished.reshape(run.samples, *canvas.window.size)
-
-    def _chain(
-        self, run: _Run, canvas: Canvas, name: str, rows: Sequence[tuple[int, int]]
-    ) -> Iterator[ChainState]:
-        """Sample the (sample, slice) ``rows`` together."""
-        schedule = self.model.schedule
-        times, kernel = plan(run.settings, schedule, self.model.metadata.mask_distance)
-        noise = self._noise(name, run.seed, canvas.window)
-        keys = [(sample, canvas.window.start[0] + index) for sample, index in rows]
-        return chain(
-            lambda x_t, t: self._predict(canvas, name, rows, x_t, t),
-            (len(rows), self.classes, *canvas.window.size[1:]),
-            schedule,
-            times,
-            kernel,
-            partial(noise.draw, keys),
-        )
-
-    def _predict(
-        self,
-        canvas: Canvas,
-        name: str,
-        rows: Sequence[tuple[int, int]],
-        x_t: Tensor,
-        t: int,
-    ) -> Tensor:
-        expert = None if name == CONSENSUS else self.model.panel.index_of(name)
-
-        def predict_tiles(tiles: Tensor, images: Tensor) -> Tensor:
-            count = len(tiles)
-            times = torch.full((count,), t, device=self.device)
-            asked = None if expert is None else torch.full_like(times, expert)
-            return self.model.predict_x0(tiles, times, images, asked)
-
-        slices = [index for _, index in rows]
-        return canvas.tiling.predict(
-            x_t,
-            canvas.images[slices],
-            canvas.active[slices],
-            predict_tiles,
-            self.classes,
-            self.micro_batch,
-            [canvas.offset_of(*row) for row in rows],
-        )
-
-    def _noise(self, name: str, seed: int, window: GridWindow) -> NoiseField:
-        return NoiseField(
-            seed=seed,
-            expert=name,
-            start=(window.start[1], window.start[2]),
-            size=(window.size[1], window.size[2]),
-            coherence=COHERENCE,
-            device=self.device,
-        )
-
-    @property
-    def classes(self) -> int:
-        """K of the model; only 2 can be answered as masks of one lesion."""
-        return len(self.model.metadata.classes)
-
-    def _provenance(self, run: _Run, region: Box | None) -> dict[str, object]:
+    def _provenance(self, drawing: Drawing, samples: int, region: Box | None) -> dict[str, object]:
         metadata = self.model.metadata
         return {
             "code_version": __version__,
             "weights_title": metadata.title,
             "weights_hash": content_hash(self.model),
             "notice": str(metadata.training.get("notice", "")),
-            "sampler": run.settings.name,
-            "steps": run.settings.steps,
-            "samples": run.samples,
-            "seed": run.seed,
+            "sampler": drawing.settings.name,
+            "steps": drawing.settings.steps,
+            "samples": samples,
+            "seed": drawing.seed,
             "device": self.device.type,
             "threads": torch.get_num_threads(),
+            "micro_batch": drawing.micro_batch,
             "torch": torch.__version__,
             "region_lps_mm": None if region is None else [*region.lower, *region.upper],
             "model_spacing_mm": metadata.spacing_mm,
         }
-
-
-def best_device() -> torch.device:
-    """Return a CUDA card if there is one, else the CPU; MPS only when asked for by name."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _spoken(name: str) -> str:
-    return "the consensus" if name == CONSENSUS else name
 
 
 def _result(name: str, finished: np.ndarray, grid: ModelGrid, canvas: Canvas) -> ExpertResult:

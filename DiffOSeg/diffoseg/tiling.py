@@ -49,6 +49,7 @@ class Tiling:
         classes: int,
         micro_batch: int,
         offsets: Sequence[int],
+        answered: Callable[[int], None] = lambda _: None,
     ) -> Tensor:
         """Return blended x_0 probabilities (B, K, H, W) of whole canvases.
 
@@ -66,6 +67,7 @@ class Tiling:
             classes: K; class 0 is the background.
             micro_batch: tiles a network call.
             offsets: (B,) active tiles in all the rows of the whole run before each row.
+            answered: told after each network call how many tiles it was about.
         """
         weight = _weight(self.edge).to(images)
         total = images.new_zeros(len(x_t), classes, *self.canvas)
@@ -81,6 +83,7 @@ class Tiling:
                 rows, columns = self.place(tile)
                 total[row, :, rows, columns] += probabilities[place] * weight
                 covered[row, rows, columns] += weight
+            answered(len(places))
         total[:, 0] += covered == 0
         return total / covered.masked_fill(covered == 0, 1.0)[:, None]
 

@@ -256,3 +256,15 @@ def test_the_work_is_slices_times_tiles_times_what_is_asked(a_large_grid):
     larger = Box((39.6, 39.6, 39.6), (79.4, 49.4, 49.4))  # 40 + 16 of margin: two tiles of 32
     assert tile_evaluations(a_large_grid, larger, metadata, 1, 1, 1) == 10 * 2
     assert tile_evaluations(a_large_grid, None, metadata, 5, 8, 4) % 220 == 0
+
+
+@pytest.mark.parametrize("edges", [(16, 16, 6), (26, 16, 6)])
+def test_the_work_foreseen_is_the_work_done(edges):
+    volume, told = a_volume(size=(90, 80, 8)), []
+    region = Box((6, 6, 3), np.add(edges, (6, 6, 3)))
+    Segmenter(a_pixelwise_model(), "cpu").segment(
+        volume, region, ("Ann", "Bob"), 3, 2, progress=lambda *step: told.append(step)
+    )
+
+    foreseen = tile_evaluations(volume.geometry, region, a_model().metadata, 2, 3, 2)
+    assert told[-1][:2] == (foreseen, foreseen)

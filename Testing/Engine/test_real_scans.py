@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from a_model import a_model
 from pydicom.data import get_testdata_file
-from test_segmentation import a_model
 
 from diffoseg.cli import main
 from diffoseg.weights import save_model

@@ -189,7 +189,9 @@ def test_progress_counts_up_to_its_total_and_names_who_is_drawn():
     told: list[tuple[int, int, str]] = []
     answer(progress=lambda *step: told.append(step))
 
-    assert [done for done, *_ in told] == list(range(1, told[0][1] + 1))
+    done, totals = [step[0] for step in told], {step[1] for step in told}
+    assert done == sorted(set(done))
+    assert totals == {done[-1]}
     assert {what for *_, what in told} == {"the consensus", "Ann", "Bob"}
 
 
@@ -198,6 +200,92 @@ def test_cancel_stops_at_the_next_step():
     with pytest.raises(CancelledError):
         answer(cancel=lambda: next(asked) >= 2)
     assert next(asked) == 3
+
+
+def events(cancel_at: int | None = None, **options) -> list:
+    """Return what a stream yields; the cancel comes before network call ``cancel_at``."""
+    calls = iter(range(10**6))
+    cancel = None if cancel_at is None else lambda: next(calls) >= cancel_at
+    segmenter = Segmenter(a_model(), "cpu", batch_size=4)
+    return list(segmenter.stream(a_volume(), REGION, samples=3, cancel=cancel, **options))
+
+
+def test_a_stream_begins_with_the_region_and_brings_each_result_before_the_whole():
+    started, *results, comparison = events()
+
+    assert started.names == EVERYONE == tuple(result.name for result in results)
+    assert started.region_start == comparison.region_start
+    assert started.region_size == comparison.region_geometry.size
+    assert [comparison.results[name] for name in EVERYONE] == results
+    assert not comparison.stopped
+    assert as_bytes(comparison) == as_bytes(answer())
+
+
+def calls_of_one_expert() -> int:
+    asked = iter(range(10**6))
+    Segmenter(a_model(), "cpu", batch_size=4).segment(
+        a_volume(), REGION, ("Ann",), samples=3, cancel=lambda: next(asked) < 0
+    )
+    return next(asked)
+
+
+def test_a_cancel_keeps_the_experts_and_the_samples_that_were_complete():
+    calls = calls_of_one_expert()
+    whole = answer()
+
+    *_, kept = events(cancel_at=calls + 2 * calls // 3)
+
+    assert kept.stopped
+    assert list(kept.results) == ["consensus", "Ann"]
+    assert as_bytes(kept)["consensus"] == as_bytes(whole)["consensus"]
+    ann = kept.results["Ann"].samples
+    assert 1 <= len(ann) < 3
+    np.testing.assert_array_equal(ann, whole.results["Ann"].samples[: len(ann)])
+    assert kept.provenance["samples"] == 3
+
+
+def test_a_cancel_before_anything_is_complete_ends_with_nothing_and_one_while_searching_raises():
+    started, comparison = events(cancel_at=1)
+    assert (started.names, comparison.results, comparison.stopped) == (EVERYONE, {}, True)
+
+    with pytest.raises(CancelledError):
+        list(Segmenter(a_model(), "cpu").stream(a_volume(), None, cancel=lambda: True))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError, RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_halves_the_networks_batch_and_goes_on(monkeypatch, error):
+    predict, refused = BrightPixels.predict_x0, []
+
+    def short(self, x_t, *others):
+        if len(x_t) > 2:
+            refused.append(len(x_t))
+            raise error
+        return predict(self, x_t, *others)
+
+    segmenter = Segmenter(a_pixelwise_model(), "cpu")
+    plenty = segmenter.segment(a_volume(), REGION, samples=2)
+    monkeypatch.setattr(BrightPixels, "predict_x0", short)
+    said: list[str] = []
+    *_, scarce = segmenter.stream(a_volume(), REGION, samples=2, note=said.append)
+
+    assert refused == [8, 4]
+    assert as_bytes(scarce) == as_bytes(plenty)
+    assert (plenty.provenance["micro_batch"], scarce.provenance["micro_batch"]) == (8, 2)
+    assert [sentence.partition("looks at ")[2][:14] for sentence in said] == [
+        "4 instead of 8",
+        "2 instead of 4",
+    ]
+
+
+def test_any_other_error_of_the_network_is_raised_as_it_is(monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(BrightPixels, "predict_x0", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        Segmenter(a_pixelwise_model(), "cpu").segment(a_volume(), REGION)
 
 
 @pytest.mark.parametrize(
