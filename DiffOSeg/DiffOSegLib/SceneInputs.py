@@ -19,6 +19,8 @@ from diffoseg.job import npy_header
 
 ROI_EDGE_MM = 64.0
 
+_LABELMAP = "Binary labelmap"
+_SURFACE = "Closed surface"
 _SLAB_BYTES = 4 << 20
 _FLAT = 1e-9  # determinant of a transform that cannot be undone
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -83,7 +85,7 @@ def roiRegion(
     """Return the box around an ROI, LPS mm, in the volume's own space.
 
     An ROI that is turned against the patient's axes gives the box around its corners. Raises
-    InputError where it is missing, empty, or bent by a non-linear transform.
+    InputError where it is missing, empty, outside the volume, or bent by a non-linear transform.
     """
     if roiNode is None or roiNode.GetScene() is None:
         raise InputError(_("No region is chosen. Choose or create an ROI around the finding."))
@@ -93,7 +95,7 @@ def roiRegion(
         raise InputError(_("The ROI is empty. Draw it around the finding."))
     corners = _cornersOf(-size / 2, size / 2)
     world = _homogeneous(corners) @ _array(roiNode.GetObjectToWorldMatrix()).T
-    return _boxAround(world @ _fromWorldTo(volumeNode).T)
+    return _boxAround(world @ _fromWorldTo(volumeNode).T, volumeNode)
 
 
 def segmentRegion(
@@ -104,7 +106,7 @@ def segmentRegion(
 ) -> Box:
     """Return the box around a segment and a margin, LPS mm, in the volume's own space.
 
-    Raises InputError where the segment is missing or empty.
+    Raises InputError where the segment is missing, empty or outside the volume.
     """
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID) if segmentationNode else None
     if segment is None:
@@ -118,7 +120,7 @@ def segmentRegion(
             )
         )
     toVolume = _fromWorldTo(volumeNode) @ _toWorldFrom(segmentationNode)
-    return _boxAround(_homogeneous(corners) @ toVolume.T, marginMm)
+    return _boxAround(_homogeneous(corners) @ toVolume.T, volumeNode, marginMm)
 
 
 def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROINode:
@@ -202,8 +204,10 @@ def _segmentCorners(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentID: str
 ) -> np.ndarray | None:
     """Return the corners (8, 3), RAS, of the box around a segment, along its own axes."""
-    image = slicer.vtkOrientedImageData()
-    if segmentationNode.GetBinaryLabelmapRepresentation(segmentID, image):
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+    if segment.GetRepresentation(_LABELMAP) is not None:
+        image = slicer.vtkOrientedImageData()
+        segmentationNode.GetBinaryLabelmapRepresentation(segmentID, image)
         extent = [0, -1] * 3
         found = slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent)
         if not found or any(a > b for a, b in zip(extent[::2], extent[1::2], strict=True)):
@@ -212,9 +216,8 @@ def _segmentCorners(
         image.GetImageToWorldMatrix(matrix)
         corners = _cornersOf(np.subtract(extent[::2], 0.5), np.add(extent[1::2], 0.5))
         return (_homogeneous(corners) @ _array(matrix).T)[:, :3]
-    surface = vtk.vtkPolyData()
-    segmentationNode.GetClosedSurfaceRepresentation(segmentID, surface)
-    if not surface.GetNumberOfPoints():
+    surface = segment.GetRepresentation(_SURFACE)
+    if surface is None or not surface.GetNumberOfPoints():
         return None
     bounds = surface.GetBounds()
     return _cornersOf(bounds[::2], bounds[1::2])
@@ -248,10 +251,14 @@ def _fromWorldTo(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     return np.linalg.inv(toWorld)
 
 
-def _boxAround(points: np.ndarray, marginMm: float = 0.0) -> Box:
-    """Return the box, LPS, around RAS points (n, 4)."""
+def _boxAround(
+    points: np.ndarray, volumeNode: slicer.vtkMRMLVolumeNode, marginMm: float = 0.0
+) -> Box:
+    """Return the box, LPS, around RAS points (n, 4); raise InputError where no voxel is in it."""
     lps = (points @ _RAS_TO_LPS)[:, :3]
-    return Box(tuple(lps.min(0) - marginMm), tuple(lps.max(0) + marginMm))
+    box = Box(tuple(lps.min(0) - marginMm), tuple(lps.max(0) + marginMm))
+    geometryOf(volumeNode).require_overlap(box)
+    return box
 
 
 def _cornersOf(

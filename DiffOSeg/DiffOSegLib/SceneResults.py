@@ -221,13 +221,17 @@ class SceneResults:
                     "DiffOSeg.Provenance", json.dumps(dict(provenance), ensure_ascii=False)
                 )
                 node.SetAttribute("DiffOSeg.Warnings", "\n".join(self._warnings))
+        node = self.segmentationNode
+        if node is None or node.GetScene() is None:
+            return
         tags = {
             _tagName(key): _tagValue(value)
             for key, value in provenance.items()
             if key != "samples"  # how many this expert really has is there already
         }
-        for segment in self._segments.values():
-            addTags(segment, tags)
+        with slicer.util.NodeModify(node):  # one event, however many tags
+            for segment in self._segments.values():
+                addTags(segment, tags)
 
 
 def _tagName(key: str) -> str:

@@ -105,7 +105,7 @@ def boxAround(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
     planes = np.flatnonzero(mask.any(axis=(1, 2)))
     if not len(planes):
         return None
-    flat: np.ndarray = mask[planes[0] : planes[-1] + 1].any(axis=0)
+    flat = np.asarray(mask[planes[0] : planes[-1] + 1].any(axis=0))
     spans = planes, np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
     k, j, i = (slice(int(span[0]), int(span[-1]) + 1) for span in spans)
     return k, j, i
