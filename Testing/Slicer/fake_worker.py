@@ -62,6 +62,17 @@ def result_of(job_id, folder, name, size, samples):
         probability=probability, drawings=drawings)  # fmt: skip
 
 
+def row_of(name):
+    unknown = ("difference_ml", "difference_percent", "diameter_mm", "mean_intensity", "dice")
+    return {
+        "name": name,
+        "volume_ml": 0.15,
+        "interval": {"low": 0.1, "high": 0.2, "label": "range of 2 samples"},
+        "presence": 1.0,
+        **dict.fromkeys((*unknown, "surface_mm", "surface_95_mm")),
+    }
+
+
 def misbehave(job_id):
     """Do in the middle of a run what the mode says."""
     if MODE == "crash":
@@ -133,7 +144,7 @@ def run(job_id, folder):
         if stopped:
             break
         result_of(job_id, folder, name, size, job["samples"])
-        rows.append({"name": name})
+        rows.append(row_of(name))
         if MODE == "bad-result":
             say(event="result", id=job_id)
     save(folder / "disagreement.npy", np.zeros(size[::-1], np.float32))
