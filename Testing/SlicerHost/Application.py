@@ -111,6 +111,8 @@ class Application(QtWidgets.QApplication):
 
     majorVersion = Property(int, lambda self: 5)
     minorVersion = Property(int, lambda self: 12)
+    isCustomMainApplication = Property(bool, lambda self: False)
+    mainApplicationPatchVersion = Property(int, lambda self: 4)
     revision = Property(str, lambda self: "host")
     applicationVersion = Property(str, lambda self: "5.12.4-host")
     os = Property(str, lambda self: "linux")

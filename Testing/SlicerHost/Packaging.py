@@ -35,6 +35,11 @@ def pip_install(requirements: Any, **_: Any) -> None:
     SlicerHost.pipCalls.append([str(word) for word in words])
 
 
+def isPipInstallInProgress() -> bool:
+    """Tell that nothing is being installed, as ever."""
+    return False
+
+
 def _requirements(given: Any) -> list[Requirement]:
     many = [given] if isinstance(given, (str, Requirement)) else given
     return [one if isinstance(one, Requirement) else Requirement(one) for one in many]
@@ -51,5 +56,5 @@ def _isMet(requirement: Requirement) -> bool:
 
 
 def install() -> None:
-    functions = (load_requirements, pip_check, pip_ensure, pip_install)
+    functions = (load_requirements, pip_check, pip_ensure, pip_install, isPipInstallInProgress)
     addModule("slicer.packaging", Requirement=Requirement, **{f.__name__: f for f in functions})
