@@ -40,14 +40,21 @@ def _silence() -> None:
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
-    os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
+
+
+def _passOn(_kind: Any, _context: Any, text: str) -> None:
+    """Print what Qt says, but for the offscreen platform's own shortcomings."""
+    if "propagateSizeHints" not in text:
+        sys.stderr.write(text + "\n")
 
 
 def _start() -> Any:
     import vtk
+    from PySide6.QtCore import qInstallMessageHandler
 
     from . import PythonQt
 
+    qInstallMessageHandler(_passOn)
     window = vtk.vtkOutputWindow()
     window.SetDisplayModeToAlwaysStdErr()
     vtk.vtkOutputWindow.SetInstance(window)

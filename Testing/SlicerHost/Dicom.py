@@ -6,12 +6,21 @@ from typing import Any
 import slicer
 import vtk
 
+CODES = {  # by modality: what the voxels' values are, and their unit
+    "CT": (
+        ("112031", "DCM", "Attenuation Coefficient"),
+        ("[hnsf'U]", "UCUM", "Hounsfield unit"),
+    ),
+    "MR": (("110852", "DCM", "MR signal intensity"), ("1", "UCUM", "no units")),
+}
+
 
 def loadDicomSeries(folder: Path) -> Any:
-    """Load the one series in a folder.
+    """Load the one series in a folder; the node is called "number: description".
 
     Raises:
         FileNotFoundError: it holds no DICOM images.
+        OSError: they could not be read.
     """
     import pydicom
 
@@ -23,16 +32,20 @@ def loadDicomSeries(folder: Path) -> Any:
     if not headers:
         raise FileNotFoundError("The folder holds no DICOM images.")
     paths = sorted(headers, key=lambda path: _place(headers[path]))
-    header = headers[paths[0]]
-    name = str(header.get("SeriesDescription") or "Unnamed Series")
     files = vtk.vtkStringArray()
     for path in paths:
         files.InsertNextValue(str(path))
+    first = headers[paths[0]]
     logic = slicer.modules.volumes.logic()
-    node = logic.AddArchetypeVolume(str(paths[0]), name, 0, files)
+    node = logic.AddArchetypeScalarVolume(str(paths[0]), _name(first), 0, files)
     if node is None:
         raise OSError("The series could not be read.")
-    _describe(node, header, [headers[path] for path in paths])
+    ordered = [headers[path] for path in paths]
+    _addToHierarchy(node, first)
+    if _makeRightHanded(node):
+        ordered.reverse()
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(str(h.SOPInstanceUID) for h in ordered))
+    _describe(node, ordered[len(ordered) // 2])
     return node
 
 
@@ -44,11 +57,29 @@ def _place(header: Any) -> float:
     return sum(n * float(p) for n, p in zip(normal, header.ImagePositionPatient, strict=True))
 
 
-def _describe(node: Any, header: Any, headers: list[Any]) -> None:
-    """Set what Slicer's plugin sets from the headers: UIDs, modality, units and window."""
+def _name(header: Any) -> str:
+    description = str(header.get("SeriesDescription") or "Unnamed Series")
+    number = header.get("SeriesNumber")
+    return description if number is None else f"{number}: {description}"
+
+
+def _makeRightHanded(node: Any) -> bool:
+    """Reverse the slices of a left-handed volume, as Slicer does since 5.2; tell whether."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    if slicer.vtkMRMLVolumeNode.IsIJKCoordinateSystemRightHanded(matrix):
+        return False
+    slicer.vtkMRMLVolumeNode.ReverseSliceOrder(node.GetImageData(), matrix)
+    node.SetIJKToRASMatrix(matrix)
+    return True
+
+
+def _addToHierarchy(node: Any, header: Any) -> None:
+    """Place the series under its study and patient, with the attributes DICOM export needs."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     names, item = slicer.vtkMRMLSubjectHierarchyConstants, hierarchy.GetItemByDataNode(node)
-    hierarchy.SetItemUID(item, names.GetDICOMUIDName(), str(header.SeriesInstanceUID))
+    uid = names.GetDICOMUIDName()
+    hierarchy.SetItemUID(item, uid, str(header.SeriesInstanceUID))
     attributes = {
         names.GetDICOMSeriesModalityAttributeName(): "Modality",
         names.GetDICOMSeriesNumberAttributeName(): "SeriesNumber",
@@ -57,14 +88,26 @@ def _describe(node: Any, header: Any, headers: list[Any]) -> None:
     }
     for attribute, tag in attributes.items():
         hierarchy.SetItemAttribute(item, attribute, str(header.get(tag) or ""))
-    node.SetAttribute("DICOM.instanceUIDs", " ".join(str(h.SOPInstanceUID) for h in headers))
-    if header.Modality == "CT":
-        node.SetVoxelValueQuantity(_code("112031", "DCM", "Attenuation Coefficient"))
-        node.SetVoxelValueUnits(_code("[hnsf'U]", "UCUM", "Hounsfield unit"))
-    display = node.GetDisplayNode()
+    study, patient = str(header.StudyInstanceUID), str(header.PatientID)
+    slicer.vtkSlicerSubjectHierarchyModuleLogic.InsertDicomSeriesInHierarchy(
+        hierarchy, patient, study, str(header.SeriesInstanceUID)
+    )
+    titles = {patient: f"{header.PatientName} ({patient})", study: "No study description"}
+    for key, title in titles.items():
+        hierarchy.SetItemName(hierarchy.GetItemByUID(uid, key), title)
+
+
+def _describe(node: Any, header: Any) -> None:
+    """Set units and window from a slice in the middle, and show the volume."""
+    if header.Modality in CODES:
+        quantity, units = (_code(*words) for words in CODES[header.Modality])
+        node.SetVoxelValueQuantity(quantity)
+        node.SetVoxelValueUnits(units)
     if header.get("WindowCenter") is not None:
-        centers, widths = (_numbers(header.get(tag)) for tag in ("WindowCenter", "WindowWidth"))
-        display.AddWindowLevelPreset(widths[0], centers[0])
+        display = node.GetDisplayNode()
+        centers, widths = _numbers(header.WindowCenter), _numbers(header.WindowWidth)
+        for center, width in zip(centers, widths, strict=True):
+            display.AddWindowLevelPreset(width, center)
         display.SetWindowLevelFromPreset(0)
     application = slicer.app.applicationLogic()
     application.GetSelectionNode().SetActiveVolumeID(node.GetID())

@@ -16,20 +16,25 @@ def install() -> None:
 def _messageDisplay(level: int, text: str, testingReturnValue: Any, *_: Any, **__: Any) -> Any:
     """Stand for all of infoDisplay, warningDisplay, errorDisplay and confirm...Display."""
     logging.log(level, text)
-    return _answer(text, testingReturnValue)
+    if testingReturnValue is None:  # nothing to choose
+        SlicerHost.messages.append(text)
+        return None
+    return answer(text, testingReturnValue)
 
 
 def _messageBox(text: str, parent: Any = None, **_: Any) -> Any:
     import qt
 
-    return _answer(text, qt.QMessageBox.Ok)
+    return answer(text, qt.QMessageBox.Ok)
 
 
-def _answer(text: str, otherwise: Any) -> Any:
+def answer(text: str, otherwise: Any) -> Any:
     """Return the next answer: True and False say yes (or ok, retry) and no (or cancel, close)."""
     SlicerHost.messages.append(text)
-    answer = SlicerHost.answers.pop(0) if SlicerHost.answers else otherwise
-    return _Agreed() if answer is True and otherwise is not None else answer
+    if not SlicerHost.answers:
+        return otherwise
+    given = SlicerHost.answers.pop(0)
+    return _Agreed() if given is True else given
 
 
 class _Agreed:

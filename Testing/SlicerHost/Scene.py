@@ -1,21 +1,22 @@
 """slicer-core's scene with an application logic and the module logics that need no Qt."""
 
+import atexit
 import importlib
 import pkgutil
+import shutil
 import sys
 import tempfile
 import types
+from pathlib import Path
 from typing import Any
 
 import slicer
 import slicer_core
 import vtk
 
-# vtkMRMLColorLogic stands for vtkSlicerColorLogic, which looks for Slicer's share folder.
 LOGICS = {
     "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
     "Volumes": "vtkSlicerVolumesLogic",
-    "Colors": "vtkMRMLColorLogic",
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
     "Markups": "vtkSlicerMarkupsLogic",
     "Sequences": "vtkSlicerSequencesLogic",
@@ -52,11 +53,10 @@ def build() -> tuple[Any, Any]:
     scene.AddNode(crosshair)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     application.SetMRMLScene(scene)  # selection and interaction nodes
-    application.GetColorLogic().SetMRMLScene(scene)
-    application.GetColorLogic().AddDefaultColorNodes()
     application.SetSliceLogics(vtk.vtkCollection())
     application.SetViewLogics(vtk.vtkCollection())
     slicer.modules, slicer.moduleNames = types.SimpleNamespace(), types.SimpleNamespace()
+    _addColors(application, scene)
     for name, className in LOGICS.items():
         _addLogic(name, getattr(slicer, className)(), application, scene)
     _addStorage(scene)
@@ -80,10 +80,32 @@ def _addLogic(name: str, logic: Any, application: Any, scene: Any) -> None:
     setattr(slicer.moduleNames, name, name)
 
 
+def _addColors(application: Any, scene: Any) -> None:
+    """Add the colour logic, with a table for labelmaps: Slicer's own are not in slicer-core."""
+    home = Path(tempfile.mkdtemp(prefix="SlicerHostHome"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    colors = home / "share" / "ColorFiles"
+    colors.mkdir(parents=True)
+    rows = [f"{i} Label{i} {_shade(i, 67)} {_shade(i, 101)} {_shade(i, 151)} 255" for i in range(1, 256)]
+    table = "\n".join(["0 Background 0 0 0 0", *rows])
+    (colors / "GenericColors.txt").write_text(table + "\n")
+    application.SetHomeDirectory(str(home))
+    application.SetShareDirectory("share")
+    logic = slicer.vtkSlicerColorLogic()
+    application.SetColorLogic(logic)
+    _addLogic("Colors", logic, application, scene)
+
+
+def _shade(index: int, step: int) -> int:
+    return 55 + index * step % 200
+
+
 def _addStorage(scene: Any) -> None:
     """Make .mrb files readable."""
     data, cache = slicer.vtkDataIOManager(), slicer.vtkCacheManager()
-    cache.SetRemoteCacheDirectory(tempfile.mkdtemp(prefix="SlicerHostCache"))
+    folder = tempfile.mkdtemp(prefix="SlicerHostCache")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    cache.SetRemoteCacheDirectory(folder)
     cache.SetMRMLScene(scene)
     data.SetCacheManager(cache)
     scene.SetCacheManager(cache)

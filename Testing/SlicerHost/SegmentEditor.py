@@ -13,9 +13,8 @@ from .SegmentEditorEffect import EffectFactory, qSlicerSegmentEditorScriptedEffe
 
 @widget
 class qMRMLSegmentEditorWidget(qMRMLWidget):
-    """Owns the node, the logic and clones of the registered effects."""
+    """Owns the logic and a clone of each registered effect; follows its parameter set node."""
 
-    activeEffectChanged = qt.Signal(str)
     currentSegmentIDChanged = qt.Signal(str)
     segmentationNodeChanged = qt.Signal(object)
     sourceVolumeNodeChanged = qt.Signal(object)
@@ -24,17 +23,30 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self.setLayout(qt.QVBoxLayout())
+        self._options = qt.QGroupBox()
+        self._options.setLayout(qt.QVBoxLayout())
+        self._options.setVisible(False)
+        self.layout().addWidget(self._options)
         self._segmentEditorLogic = slicer.vtkSlicerSegmentEditorLogic()
         self._history = slicer.vtkSegmentationHistory()
         self._node: Any = None
-        self._observers: list[int] = []
+        self._observers: list[tuple[Any, int]] = []
         self._active: Any = None
         self._effects: list[Any] = []
-        self._seen: tuple[Any, Any] = (None, None)
+        self._seen: tuple[Any, Any, str] = (None, None, "")
         EffectFactory.instance().connect("effectRegistered(QString)", self.updateEffectList)
+        slicer.app.layoutManager().connect("layoutChanged(int)", self._onLayoutChanged)
+        self._cleanUpWith(self._effects)
+
+    def _cleanUpWith(self, effects: list[Any]) -> None:
+        """Have effects clean up when this widget dies; it can no longer be asked for them then."""
+        self.destroyed.connect(lambda *_: [effect.call("cleanup") for effect in effects])
 
     def logic(self) -> Any:
+        """Return the logic for the effects; Slicer's widget does not have this method."""
         return self._segmentEditorLogic
+
+    # Effects --------------------------------------------------------------------------------------
 
     def updateEffectList(self) -> None:
         """Take in the effects that were registered since, each as its clone."""
@@ -46,11 +58,11 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def _addEffect(self, effect: Any) -> None:
         effect.setEditor(self)
         self._effects.append(effect)
-        self.layout().addWidget(effect.optionsFrame())
-        effect.optionsFrame().setVisible(False)
-        effect.call("setupOptionsFrame")
         if self._node is not None:
             effect.call("setMRMLDefaults")
+        self._options.layout().addWidget(effect.optionsFrame())
+        effect.optionsFrame().setVisible(False)
+        effect.call("setupOptionsFrame")
 
     def availableEffectNames(self) -> list[str]:
         return [effect.name for effect in self._effects]
@@ -62,55 +74,68 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return self._active
 
     def setActiveEffectByName(self, name: str) -> None:
-        self.setActiveEffect(self.effectByName(name) if name else None)
+        self.setActiveEffect(self.effectByName(name))
 
     def setActiveEffect(self, effect: Any) -> None:
-        self._node.SetActiveEffectName(effect.name if effect is not None else "")
+        if self._node is not None:
+            self._node.SetActiveEffectName(effect.name if effect is not None else "")
+
+    # Nodes ----------------------------------------------------------------------------------------
 
     def mrmlSegmentEditorNode(self) -> Any:
         return self._node
 
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
-        for tag in self._observers:
-            self._node.RemoveObserver(tag)
-        self._activate(None)
+        if node is self._node:
+            return
+        for subject, tag in self._observers:
+            subject.RemoveObserver(tag)
         self._node, self._observers = node, []
         self._segmentEditorLogic.SetSegmentEditorNode(node)
         self._segmentEditorLogic.SetMaximumNumberOfUndoStates(self.UNDO_STATES)
         if node is None:
             return
-        self._observers = [
-            node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onNodeModified),
-            node.AddObserver(node.EffectParameterModified, self._onParameterModified),
-        ]
+        events = {
+            vtk.vtkCommand.ModifiedEvent: self.updateWidgetFromMRML,
+            node.EffectParameterModified: self._onParameterModified,
+        }
+        self._observers = [(node, node.AddObserver(e, f)) for e, f in events.items()]
         self.updateEffectList()
-        for effect in self._effects:
-            effect.call("setMRMLDefaults")
-        self._onNodeModified()
+        self._setDefaults()
+        self.updateWidgetFromMRML()
+
+    def _setDefaults(self) -> None:
+        with slicer.util.NodeModify(self._node):
+            for effect in self._effects:
+                effect.call("setMRMLDefaults")
 
     def segmentationNode(self) -> Any:
         return self._node.GetSegmentationNode() if self._node is not None else None
 
+    def segmentationNodeID(self) -> str:
+        node = self.segmentationNode()
+        return node.GetID() if node is not None else ""
+
     def setSegmentationNode(self, node: Any) -> None:
-        self._node.SetAndObserveSegmentationNode(node)
+        if node is not self.segmentationNode():
+            self._segmentEditorLogic.SetSegmentationNode(node)
+            self.setActiveEffect(None)
 
     def sourceVolumeNode(self) -> Any:
         return self._node.GetSourceVolumeNode() if self._node is not None else None
 
+    def sourceVolumeNodeID(self) -> str:
+        node = self.sourceVolumeNode()
+        return node.GetID() if node is not None else ""
+
     def setSourceVolumeNode(self, node: Any) -> None:
-        """Choose the volume; the first one also fixes the segmentation's geometry."""
-        self._node.SetAndObserveSourceVolumeNode(node)
-        segmentation = self.segmentationNode()
-        if node is not None and segmentation is not None:
-            reference = segmentation.GetReferenceImageGeometryReferenceRole()
-            if segmentation.GetNodeReference(reference) is None:
-                segmentation.SetReferenceImageGeometryParameterFromVolumeNode(node)
+        self._segmentEditorLogic.SetSourceVolumeNode(node)
 
     def currentSegmentID(self) -> str:
         return (self._node.GetSelectedSegmentID() or "") if self._node is not None else ""
 
     def setCurrentSegmentID(self, segmentID: str) -> None:
-        self._node.SetSelectedSegmentID(segmentID)
+        self._segmentEditorLogic.SetSelectedSegmentID(segmentID)
         self.currentSegmentIDChanged.emit(segmentID)
 
     def undo(self) -> None:
@@ -125,54 +150,82 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def saveStateForUndo(self) -> None:
         self._segmentEditorLogic.SaveStateForUndo()
 
+    # Events ---------------------------------------------------------------------------------------
+
     def _onScene(self, scene: Any) -> None:
         self._segmentEditorLogic.SetMRMLScene(scene)
         if scene is not None:
-            scene.AddObserver(scene.StartCloseEvent, self._onSceneStartClose)
+            scene.AddObserver(scene.EndCloseEvent, self._onSceneEndClose)
 
-    def _onSceneStartClose(self, *_: Any) -> None:
+    def _onSceneEndClose(self, *_: Any) -> None:
+        """Start afresh with the node, which survives the scene, as Slicer does."""
         if self._node is not None:
-            self.setActiveEffect(None)
+            self._setDefaults()
+            self.updateWidgetFromMRML()
 
     def _onParameterModified(self, *_: Any) -> None:
-        if self._active is not None:
-            self._active.updateGUIFromMRML()
+        for effect in self._effects:
+            effect.updateGUIFromMRML()
 
-    def _onNodeModified(self, *_: Any) -> None:
-        """Follow the node: nodes first, then the effect, as updateWidgetFromMRML does."""
+    def _onLayoutChanged(self) -> None:
+        self._tell("layoutChanged")
+
+    def updateWidgetFromMRML(self, *_: Any) -> None:
+        """Follow the node: segmentation, source volume, effect, in this order."""
         segmentation, source = self.segmentationNode(), self.sourceVolumeNode()
-        if segmentation is not self._seen[0] and segmentation is not None:
-            self._history.SetSegmentation(segmentation.GetSegmentation())
-            self._segmentEditorLogic.SetSegmentationHistory(self._history)
-        old, self._seen = self._seen, (segmentation, source)
-        if old[0] is not segmentation:
-            self._tell("referenceGeometryChanged")
+        before, self._seen = self._seen, (segmentation, source, self._seen[2])
+        if segmentation is not before[0]:
+            self._takeSegmentation(segmentation)
             self.segmentationNodeChanged.emit(segmentation)
-        if old[1] is not source:
-            self._tell("sourceVolumeNodeChanged")
+        if source is not before[1] and segmentation is not None:
+            self._showSource(source)
             self.sourceVolumeNodeChanged.emit(source)
-        wanted = self.effectByName(self._node.GetActiveEffectName() or "")
-        if wanted is not self._active:
-            self._activate(wanted)
-        elif self._active is not None:
-            self._active.updateGUIFromMRML()
+            self._tell("sourceVolumeNodeChanged")
+        geometry = self._segmentEditorLogic.GetReferenceImageGeometryString() or ""
+        if geometry != self._seen[2]:
+            self._seen = (*self._seen[:2], geometry)
+            self._tell("referenceGeometryChanged")
+        self._options.setEnabled(source is not None)
+        self._activate(self.effectByName(self._node.GetActiveEffectName() or ""))
+
+    def _takeSegmentation(self, segmentation: Any) -> None:
+        if segmentation is None:
+            return
+        self._history.SetSegmentation(segmentation.GetSegmentation())
+        self._segmentEditorLogic.SetSegmentationHistory(self._history)
+        segmentation.CreateDefaultDisplayNodes()
+        role = segmentation.GetReferenceImageGeometryReferenceRole()
+        reference = segmentation.GetNodeReference(role)
+        if reference is not None:
+            self.setSourceVolumeNode(reference)
+        segments = segmentation.GetSegmentation()
+        if segments.GetNumberOfSegments() and not segments.GetSegment(self.currentSegmentID()):
+            self.setCurrentSegmentID(segments.GetNthSegmentID(0))
+
+    def _showSource(self, source: Any) -> None:
+        """Show the source volume behind the segments, unless it is shown already."""
+        views = slicer.app.layoutManager().sliceViews()
+        composites = [view.logic.GetSliceCompositeNode() for view in views]
+        if source is None or any(c.GetBackgroundVolumeID() == source.GetID() for c in composites):
+            return
+        application = slicer.app.applicationLogic()
+        application.GetSelectionNode().SetActiveVolumeID(source.GetID())
+        application.PropagateBackgroundVolumeSelection()
 
     def _tell(self, method: str) -> None:
         for effect in self._effects:
             effect.call(method)
 
     def _activate(self, effect: Any) -> None:
-        """Change effects: the old one is deactivated first."""
         if effect is self._active:
             return
-        old, self._active = self._active, effect
-        if old is not None:
-            old.deactivate()
-            old.call("deactivate")
+        if self._active is not None:
+            self._active.deactivate()
         if effect is not None:
             effect.activate()
-            effect.call("activate")
-        self.activeEffectChanged.emit(effect.name if effect is not None else "")
+        self._options.setVisible(effect is not None)
+        self._options.setTitle(effect.title if effect is not None else "")
+        self._active = effect
 
 
 class AbstractScriptedSegmentEditorEffect:
@@ -191,7 +244,6 @@ class AbstractScriptedSegmentEditorEffect:
 def install() -> None:
     slicer.qSlicerSegmentEditorEffectFactory = EffectFactory
     slicer.qSlicerSegmentEditorScriptedEffect = qSlicerSegmentEditorScriptedEffect
-    slicer.qSlicerSegmentEditorAbstractEffect = qSlicerSegmentEditorScriptedEffect  # its modes
     addModule(
         "qSlicerSegmentationsEditorEffectsPythonQt",
         qSlicerSegmentEditorScriptedEffect=qSlicerSegmentEditorScriptedEffect,

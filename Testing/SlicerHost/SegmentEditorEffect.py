@@ -1,14 +1,15 @@
 """The C++ side of a scripted Segment Editor effect; edits go through slicer-core's own logic."""
 
 import importlib.util
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from PySide6.QtCore import Property
 
+from . import Messages
 from .Ctk import stored
 
 
@@ -111,16 +112,18 @@ class qSlicerSegmentEditorScriptedEffect(qt.QObject):
         self._frame.setVisible(True)
         self._active = True
         self.updateGUIFromMRML()
+        self.call("activate")
 
     def deactivate(self) -> None:
         self._frame.setVisible(False)
         self._active = False
+        self.call("deactivate")
 
     def active(self) -> bool:
         return self._active
 
     def updateGUIFromMRML(self) -> None:
-        if self.parameterSetNode() is not None:
+        if self._active:
             self.call("updateGUIFromMRML")
 
     def cursorOff(self, viewWidget: Any) -> None:
@@ -158,27 +161,33 @@ class qSlicerSegmentEditorScriptedEffect(qt.QObject):
         return node.GetScene() if node is not None else None
 
     def parameterDefined(self, name: str) -> bool:
-        return self.parameterSetNode().GetAttribute(f"{self.name}.{name}") is not None
+        return self.commonParameterDefined(f"{self.name}.{name}")
 
     def commonParameterDefined(self, name: str) -> bool:
-        return self.parameterSetNode().GetAttribute(name) is not None
+        node = self.parameterSetNode()
+        return node is not None and bool(node.GetAttribute(name))
 
     def parameter(self, name: str) -> str:
+        """Return the effect's own value, else the one all effects share, else empty text."""
         node = self.parameterSetNode()
-        own = node.GetAttribute(f"{self.name}.{name}")
-        return own if own is not None else node.GetAttribute(name) or ""
+        values = [node.GetAttribute(n) for n in (f"{self.name}.{name}", name)] if node else []
+        found = next((value for value in values if value is not None), None)
+        if found is None:
+            logging.error("Parameter named '%s' for effect '%s' does not exist", name, self.name)
+        return found or ""
 
     def integerParameter(self, name: str) -> int:
-        try:
-            return int(self.parameter(name))
-        except ValueError:
-            return 0  # as QString::toInt
+        return int(self._number(name, int))
 
     def doubleParameter(self, name: str) -> float:
+        return self._number(name, float)
+
+    def _number(self, name: str, kind: type) -> float:
         try:
-            return float(self.parameter(name))
+            return kind(self.parameter(name))
         except ValueError:
-            return 0.0
+            logging.error("Parameter named '%s' cannot be converted to %s", name, kind.__name__)
+            return 0
 
     def setParameter(self, name: str, value: Any) -> None:
         self._set(f"{self.name}.{name}", value)
@@ -195,20 +204,31 @@ class qSlicerSegmentEditorScriptedEffect(qt.QObject):
             self.setCommonParameter(name, value)
 
     def nodeReference(self, name: str) -> Any:
-        return self.parameterSetNode().GetNodeReference(f"{self.name}.{name}")
+        node = self.parameterSetNode()
+        return node.GetNodeReference(f"{self.name}.{name}") or node.GetNodeReference(name)
 
     def setNodeReference(self, name: str, node: Any) -> None:
-        nodeID = node.GetID() if node is not None else None
-        self.parameterSetNode().SetNodeReferenceID(f"{self.name}.{name}", nodeID)
+        self.setCommonNodeReference(f"{self.name}.{name}", node)
+
+    def setCommonNodeReference(self, name: str, node: Any) -> None:
+        parameters = self.parameterSetNode()
+        if parameters.GetNodeReference(name) is not node:
+            parameters.SetNodeReferenceID(name, node.GetID() if node is not None else None)
+            parameters.InvokeCustomModifiedEvent(parameters.EffectParameterModified)
 
     def _set(self, name: str, value: Any) -> None:
+        """Set text, a whole or a decimal number; the node tells EffectParameterModified only."""
         if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-            raise ValueError(f"setParameter takes text, a whole or a decimal number, not {value!r}")
-        text = value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+            raise ValueError(f"setParameter takes text or a number, not {value!r}")
+        text = f"{value:g}" if isinstance(value, float) else str(value)  # as QString::number
         node = self.parameterSetNode()
-        if node.GetAttribute(name) != text:
-            node.SetAttribute(name, text)
-            node.InvokeCustomModifiedEvent(slicer.vtkMRMLSegmentEditorNode.EffectParameterModified)
+        if text == (node.GetAttribute(name) or ""):
+            return
+        disabled = node.GetDisableModifiedEvent()
+        node.SetDisableModifiedEvent(1)
+        node.SetAttribute(name, text)
+        node.SetDisableModifiedEvent(disabled)
+        node.InvokeCustomModifiedEvent(node.EffectParameterModified)
 
     # Editing --------------------------------------------------------------------------------------
 
@@ -219,7 +239,30 @@ class qSlicerSegmentEditorScriptedEffect(qt.QObject):
         self._logic().SaveStateForUndo()
 
     def confirmCurrentSegmentVisible(self) -> int:
-        return 1  # ConfirmCurrentSegmentVisibleResult: the segment is visible
+        """Ask before a hidden segment is edited: show it (True), leave it (False), cancel (None).
+
+        Returns:
+            0 not confirmed, 1 confirmed without asking, 2 confirmed when asked.
+        """
+        segmentation, segmentID = self._selected()
+        display = segmentation.GetDisplayNode() if segmentation is not None else None
+        if display is None or not segmentID:
+            return 1
+        if display.GetVisibility() and display.GetSegmentVisibility(segmentID):
+            return 1
+        answered = Messages.answer("The currently selected segment is hidden.", True)
+        if answered is None:
+            return 0
+        if answered:
+            display.SetVisibility(True)
+            display.SetSegmentVisibility(segmentID, True)
+        return 2
+
+    def _selected(self) -> tuple[Any, str]:
+        node = self.parameterSetNode()
+        if node is None:
+            return None, ""
+        return node.GetSegmentationNode(), node.GetSelectedSegmentID() or ""
 
     def referenceGeometryImage(self) -> Any:
         self._logic().UpdateReferenceGeometryImage()
@@ -247,10 +290,7 @@ class qSlicerSegmentEditorScriptedEffect(qt.QObject):
         return self._logic().GetAlignedSourceVolume()
 
     def modifySelectedSegmentByLabelmap(self, labelmap: Any, mode: int, *rest: Any) -> None:
-        node = self.parameterSetNode()
-        self.modifySegmentByLabelmap(
-            node.GetSegmentationNode(), node.GetSelectedSegmentID() or "", labelmap, mode, *rest
-        )
+        self.modifySegmentByLabelmap(*self._selected(), labelmap, mode, *rest)
 
     def modifySegmentByLabelmap(
         self, segmentation: Any, segmentID: str, labelmap: Any, mode: int, *rest: Any

@@ -24,30 +24,28 @@ class PluginHandler:
 
     def __init__(self, scene: Any) -> None:
         self.scene = scene
-        events = {
-            scene.NodeAddedEvent: self._onNodeAdded,
-            scene.NodeAboutToBeRemovedEvent: self._onNodeAboutToBeRemoved,
-        }
-        for event, callback in events.items():
-            callback.__func__.CallDataType = vtk.VTK_OBJECT
-            scene.AddObserver(event, callback)
-        scene.AddObserver(scene.EndImportEvent, self._onEndImport)
 
-    def _onNodeAdded(self, scene: Any, _event: str, node: Any) -> None:
-        if not scene.IsImporting() and not scene.IsClosing():
-            self._add(node)
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def onNodeAdded(_scene: Any, _event: str, node: Any) -> None:
+            if not scene.IsImporting():
+                self._add(node)
 
-    def _onEndImport(self, scene: Any, _event: str) -> None:
-        for index in range(scene.GetNumberOfNodes()):
-            self._add(scene.GetNthNode(index))
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def onNodeAboutToBeRemoved(_scene: Any, _event: str, node: Any) -> None:
+            if not scene.IsClosing():
+                self._remove(node)
 
-    def _onNodeAboutToBeRemoved(self, scene: Any, _event: str, node: Any) -> None:
-        hierarchy = scene.GetSubjectHierarchyNode()
-        if hierarchy is None or scene.IsClosing():
+        scene.AddObserver(scene.NodeAddedEvent, onNodeAdded)
+        scene.AddObserver(scene.NodeAboutToBeRemovedEvent, onNodeAboutToBeRemoved)
+        for event in (scene.EndImportEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent):
+            scene.AddObserver(event, self._addMissing, 10.0)  # before the widgets look
+
+    def _addMissing(self, *_: Any) -> None:
+        if self.scene.IsBatchProcessing():
             return
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.RemoveItem(item, False, False)
+        slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(self.scene)
+        for index in range(self.scene.GetNumberOfNodes()):
+            self._add(self.scene.GetNthNode(index))
 
     def _add(self, node: Any) -> None:
         plugin = next((name for cls, name in PLUGINS.items() if node.IsA(cls)), None)
@@ -56,3 +54,9 @@ class PluginHandler:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
         if not hierarchy.GetItemByDataNode(node):
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node, plugin)
+
+    def _remove(self, node: Any) -> None:
+        hierarchy = self.scene.GetSubjectHierarchyNode()
+        item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
+        if item and not node.IsA("vtkMRMLSubjectHierarchyNode"):
+            hierarchy.RemoveItem(item, False, False)

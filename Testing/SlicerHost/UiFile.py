@@ -26,22 +26,31 @@ class QUiLoader(QtUiTools.QUiLoader):
         return widget
 
     def load(self, file: QtCore.QFile, parent: Any = None) -> Any:
-        if file.isOpen():
-            file.seek(0)
-        widget = super().load(file, parent)
-        if widget is not None:
-            self._connectScene(file.fileName(), widget)
+        """Load all but the connections whose arguments are nodes, then make those.
+
+        One forgotten in the file stays forgotten.
+        """
+        path = file.fileName()
+        document = ElementTree.parse(path)
+        ours = [c for c in document.iter("connection") if "vtkMRML" in (c.findtext("signal") or "")]
+        for parentOfConnections in document.iter("connections"):
+            for connection in ours:
+                parentOfConnections.remove(connection)
+        buffer = QtCore.QBuffer()
+        buffer.setData(ElementTree.tostring(document.getroot()))
+        buffer.open(QtCore.QIODevice.ReadOnly)
+        self.setWorkingDirectory(QtCore.QFileInfo(path).dir())  # icons beside the file
+        widget = super().load(buffer, parent)
+        for connection in ours if widget is not None else ():
+            _connect(widget, connection)
         return widget
 
-    def _connectScene(self, path: str, widget: Any) -> None:
-        """Make the connections whose arguments are nodes; one forgotten in the file stays so."""
-        for connection in ElementTree.parse(path).iter("connection"):
-            names = (connection.findtext(k) for k in ("sender", "signal", "receiver", "slot"))
-            sender, signal, receiver, slot = (name or "" for name in names)
-            if "vtkMRML" not in signal:
-                continue
-            source, target = _named(widget, sender), _named(widget, receiver)
-            source.connect(signal, getattr(target, slot.partition("(")[0]))
+
+def _connect(widget: Any, connection: ElementTree.Element) -> None:
+    names = (connection.findtext(k) for k in ("sender", "signal", "receiver", "slot"))
+    sender, signal, receiver, slot = (name or "" for name in names)
+    function = getattr(_named(widget, receiver), slot.partition("(")[0])
+    _named(widget, sender).connect(signal, function)
 
 
 def _named(widget: Any, name: str) -> Any:
