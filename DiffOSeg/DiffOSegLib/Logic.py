@@ -60,6 +60,11 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
         """The run that is under way; None where there is none."""
         return self._run if self._run is not None and not self._run.over else None
 
+    @property
+    def busy(self) -> bool:
+        """Whether ticks are needed: also after a run's end, until its worker has let go of it."""
+        return self.activeRun is not None or self._worker.busy or bool(self._leaving)
+
     def requestFrom(self, parameterNode: DiffOSegParameterNode) -> RunRequest:
         """Return what the panel's settings ask for, frozen.
 

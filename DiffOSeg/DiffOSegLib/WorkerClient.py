@@ -19,6 +19,8 @@ _SECONDS_TO_CANCEL = 2.0  # a worker that has not stopped a job by then hangs
 _SECONDS_TO_START = 120.0  # until "ready", which comes before torch is loaded; slow disks, scanners
 _SECONDS_TO_END = 0.5
 _MEMORY_KILLS = (-9, 128 + 9)
+# Slicer's launcher, which PythonSlicer is, ends with 1 and says this where Python was killed.
+_LAUNCHER_KILL = (1, "exit abnormally")
 _LAST_WORDS = {"description", "done", "error"}  # after these a job is over
 
 
@@ -67,6 +69,11 @@ class WorkerClient:
     def lost(self) -> bool:
         """Whether the last worker ended in the middle of a job and none has been started since."""
         return self._lost and self._process is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether poll() is needed: a job is open, or a killed process is not gone yet."""
+        return bool(self._open or self._dying or self._made)
 
     @property
     def openJobs(self) -> tuple[str, ...]:
@@ -190,7 +197,7 @@ class WorkerClient:
         if exitCode == 0 and not self._heard and self._open and not self._resent:
             self._resend()  # it ended for idleness just as it was asked
             return
-        if exitCode in _MEMORY_KILLS:
+        if _wasKilled(exitCode, details):
             sentence = _(
                 "The process that computes ran out of memory or was stopped from outside. Choose a"
                 " smaller region or close other programs, then run again: a new one is started."
@@ -259,6 +266,11 @@ def _decoded(line: bytes) -> Message | None:
     if not isinstance(message, dict) or not isinstance(message.get("event"), str):
         return None
     return message if isinstance(message.get("id", ""), str) else None
+
+
+def _wasKilled(exitCode: int, details: str) -> bool:
+    code, words = _LAUNCHER_KILL
+    return exitCode in _MEMORY_KILLS or (exitCode == code and words in details)
 
 
 def _reason(exitCode: int) -> str:

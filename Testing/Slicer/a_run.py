@@ -114,7 +114,7 @@ class Followed:
 
     def settled(self):
         """Tick until the worker has let go of the run as well."""
-        return self.until(lambda: not self.logic._worker.openJobs and not self.logic._leaving)
+        return self.until(lambda: not self.logic.busy)
 
     @property
     def kinds(self):

@@ -2,8 +2,9 @@
 
 It is there in a tenth of a second. Every expert draws the same box in the middle of the region.
 Modes: normal, slow-start, never-ready, exit-at-once, idle-end, chatty (rubbish between messages),
-rubbish (and then the end), flood, huge-line, crash, killed, hang, ignore-cancel, with-child (which
-starts a process of its own), bad-result, no-memory, no-disk, no-weights, broken-torch.
+rubbish (and then the end), flood, huge-line, crash, killed, launcher-killed, hang, ignore-cancel,
+with-child (which starts a process of its own), bad-result, no-memory, no-disk, no-weights,
+broken-torch.
 """
 
 import json
@@ -78,6 +79,9 @@ def misbehave(job_id):
     if MODE == "crash":
         print("Fatal: the graphics driver is gone", file=sys.stderr, flush=True)
         os._exit(7)
+    if MODE == "launcher-killed":
+        print("error: [/opt/Slicer/bin/python-real] exit abnormally", file=sys.stderr, flush=True)
+        os._exit(1)
     if MODE == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if MODE == "rubbish":

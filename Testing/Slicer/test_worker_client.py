@@ -163,6 +163,15 @@ def test_a_killed_worker_ran_out_of_memory_or_was_stopped(a_conversation, a_job)
     assert "out of memory or was stopped from outside" in talk.last["sentence"]
 
 
+def test_slicers_launcher_tells_a_killed_worker_by_its_own_words(a_conversation, a_job):
+    talk = a_conversation("launcher-killed", "0.001")
+
+    talk.send(**a_job)
+    talk.until_all_is_said()
+
+    assert talk.last["code"] == 3
+
+
 def test_rubbish_alone_and_an_end_are_an_error(a_conversation, a_job):
     talk = a_conversation("rubbish", "0.001")
 
@@ -251,7 +260,9 @@ def test_a_worker_that_hangs_is_killed_two_seconds_after_cancel(a_conversation, 
 
     assert 1.9 < time.monotonic() - begun < 2.5
     assert (talk.last["event"], talk.last["code"]) == ("error", 4)
-    assert gone_within(pid, 1)
+    assert talk.client.busy
+    talk.until(lambda: not talk.client.busy)
+    assert gone_within(pid, 0)
 
 
 def test_cancel_keeps_a_worker_that_obeys(a_conversation, a_job):
