@@ -1,0 +1,215 @@
+"""The ways to look at a result: outlines over one slice, a grid, the disagreement, one alone.
+
+Nothing here needs a window: what cannot be shown answers False. The reader's own layout, display
+nodes and foregrounds are put back when a view is left, when what it shows is deleted, and when the
+scene is closed.
+"""
+
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from . import ExpertGrid
+from .DisagreementOverlay import DisagreementOverlay
+from .ExpertGrid import OWN
+from .Outlines import Outlines
+from .SegmentPlaces import largestSection
+
+
+class ComparisonViews(VTKObservationMixin):
+    """What the panel's Compare section shows; one object per application."""
+
+    def __init__(self) -> None:
+        """Watch the scene; a grid that was saved with it is taken away."""
+        super().__init__()
+        self._outlines, self._overlay = Outlines(), DisagreementOverlay()
+        self._inGrid: tuple[str, str] | None = None  # IDs of the segmentation and the volume
+        self._formerlyVisible: dict[str, list[str]] = {}
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+        self.addObserver(scene, scene.StartCloseEvent, self._onStartClose)
+        self.addObserver(scene, scene.EndImportEvent, self._onEndImport)
+        self._onEndImport()
+
+    def cleanup(self) -> None:
+        """Put everything back and let go of the scene."""
+        self.leaveGrid()
+        self._overlay.hide()
+        self._outlines.removeObservers()
+        self.removeObservers()
+
+    # --- outlines --------------------------------------------------------------------------------
+
+    def showOutlines(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode | None,
+    ) -> bool:
+        """Show all outlines over the scan in the reader's slice views, the consensus thicker."""
+        if segmentationNode is None or volumeNode is None:
+            return False
+        with slicer.util.RenderBlocker():
+            self._outlines.show(segmentationNode)
+            for view in _readersViews():
+                _putBehind(view, volumeNode)
+        return True
+
+    # --- grid ------------------------------------------------------------------------------------
+
+    @property
+    def gridShown(self) -> bool:
+        """Whether the layout is the grid."""
+        return ExpertGrid.isShown()
+
+    def showGrid(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode | None,
+    ) -> bool:
+        """Show a linked slice view per segment, consensus first, until leaveGrid().
+
+        Shown again with the same nodes, it takes up new segments and stays at its slice. Of more
+        than 12 segments the first 12 are shown.
+        """
+        node = ExpertGrid.layoutNode()
+        if node is None or segmentationNode is None or volumeNode is None:
+            return False
+        if not segmentationNode.GetSegmentation().GetNumberOfSegments():
+            return False
+        segmentationNode.CreateDefaultDisplayNodes()
+        shown = segmentationNode.GetID(), volumeNode.GetID()
+        keepPlace = self.gridShown and self._inGrid == shown
+        self._unwatchGrid()
+        ExpertGrid.show(segmentationNode, volumeNode, keepPlace)
+        self._inGrid = shown
+        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onLayoutModified)
+        segmentation = segmentationNode.GetSegmentation()
+        for event in (segmentation.SegmentAdded, segmentation.SegmentRemoved):
+            self.addObserver(segmentation, event, self._onSegmentsChanged)
+        return True
+
+    def leaveGrid(self) -> None:
+        """Put the reader's layout and display nodes back; harmless where no grid is shown."""
+        self._unwatchGrid()
+        ExpertGrid.leave()
+
+    def _unwatchGrid(self) -> None:
+        self.removeObservers(self._onLayoutModified)
+        self.removeObservers(self._onSegmentsChanged)
+        self._inGrid = None
+
+    # --- disagreement and table ------------------------------------------------------------------
+
+    def showDisagreement(self, disagreementNode: slicer.vtkMRMLScalarVolumeNode | None) -> bool:
+        """Show the map over the scan with its legend; None puts the former foreground back."""
+        with slicer.util.RenderBlocker():
+            if disagreementNode is None:
+                self._overlay.hide()
+            else:
+                self._overlay.show(disagreementNode)
+        return disagreementNode is not None
+
+    def showTable(self, tableNode: slicer.vtkMRMLTableNode | None) -> bool:
+        """Show the table of volumes under the slice views, in Slicer's own layout for it."""
+        node = ExpertGrid.layoutNode()
+        if node is None or tableNode is None:
+            return False
+        self.leaveGrid()
+        logic = slicer.app.applicationLogic()
+        logic.GetSelectionNode().SetActiveTableID(tableNode.GetID())
+        logic.PropagateTableSelection()
+        node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
+        return True
+
+    # --- one alone, and where --------------------------------------------------------------------
+
+    def isolate(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode | None, segmentID: str | None
+    ) -> bool:
+        """Show one segment alone; None shows again what was visible before."""
+        if segmentationNode is None or segmentationNode.GetDisplayNode() is None:
+            return False
+        display, nodeID = segmentationNode.GetDisplayNode(), segmentationNode.GetID()
+        every = list(segmentationNode.GetSegmentation().GetSegmentIDs())
+        if segmentID is None:
+            visible = self._formerlyVisible.pop(nodeID, every)
+        else:
+            self._formerlyVisible.setdefault(nodeID, list(display.GetVisibleSegmentIDs()))
+            visible = [segmentID]
+        wasModifying = display.StartModify()
+        for one in every:
+            display.SetSegmentVisibility(one, one in visible)
+        display.EndModify(wasModifying)
+        return True
+
+    def centerOn(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> bool:
+        """Move all slice views to the largest section of the consensus, or of what is not empty."""
+        section = largestSection(segmentationNode) if segmentationNode is not None else None
+        if section is None:
+            return False
+        for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            view.JumpSliceByCentering(*section.center)
+        return True
+
+    # --- what happens meanwhile ------------------------------------------------------------------
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _scene: Any, _event: str, node: Any) -> None:
+        if self._inGrid is not None and node.GetID() in self._inGrid:
+            self.leaveGrid()
+        if node.GetID() == self._overlay.shownID:
+            self._overlay.hide()
+        if isinstance(node, slicer.vtkMRMLSegmentationNode):
+            self._formerlyVisible.pop(node.GetID(), None)
+            _removeOwnDisplayNodes(node)
+
+    def _onStartClose(self, *_args: Any) -> None:
+        self.leaveGrid()
+        self._overlay.hide()
+        self._formerlyVisible.clear()
+
+    def _onEndImport(self, *_args: Any) -> None:
+        """Take away a grid that the scene was saved with, and go on with its outlines."""
+        if self._inGrid is None or not self.gridShown:
+            self.leaveGrid()
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+            self._outlines.follow(node)
+
+    def _onLayoutModified(self, *_args: Any) -> None:
+        """Put the display nodes back when the reader has chosen another layout."""
+        if ExpertGrid.wasLeft():
+            self.leaveGrid()
+
+    def _onSegmentsChanged(self, *_args: Any) -> None:
+        """Give a new drawing its cell as soon as it comes."""
+        if self._inGrid is None:
+            return
+        segmentationNode, volumeNode = map(slicer.mrmlScene.GetNodeByID, self._inGrid)
+        if not self.showGrid(segmentationNode, volumeNode):
+            self.leaveGrid()
+
+
+def _readersViews() -> "list[slicer.vtkMRMLSliceNode]":
+    own = ExpertGrid.gridViews()
+    return [view for view in slicer.util.getNodesByClass("vtkMRMLSliceNode") if view not in own]
+
+
+def _putBehind(view: slicer.vtkMRMLSliceNode, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Show a scan as the background of a view; one that shows it already keeps its zoom."""
+    logic = slicer.app.applicationLogic().GetSliceLogic(view)
+    composite = logic.GetSliceCompositeNode() if logic is not None else None
+    if composite is None or composite.GetBackgroundVolumeID() == volumeNode.GetID():
+        return
+    composite.SetBackgroundVolumeID(volumeNode.GetID())
+    logic.FitSliceToBackground()
+    logic.SnapSliceOffsetToIJK()
+
+
+def _removeOwnDisplayNodes(segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+    """Take our display nodes out of the scene with the segmentation that they belong to."""
+    for n in reversed(range(segmentationNode.GetNumberOfDisplayNodes())):
+        display = segmentationNode.GetNthDisplayNode(n)
+        if display is not None and display.GetAttribute(OWN):
+            slicer.mrmlScene.RemoveNode(display)
