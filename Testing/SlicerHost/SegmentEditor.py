@@ -135,7 +135,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return (self._node.GetSelectedSegmentID() or "") if self._node is not None else ""
 
     def setCurrentSegmentID(self, segmentID: str) -> None:
-        self._segmentEditorLogic.SetSelectedSegmentID(segmentID)
+        self._segmentEditorLogic.SetCurrentSegmentID(segmentID)
         self.currentSegmentIDChanged.emit(segmentID)
 
     def undo(self) -> None:
@@ -244,6 +244,7 @@ class AbstractScriptedSegmentEditorEffect:
 def install() -> None:
     slicer.qSlicerSegmentEditorEffectFactory = EffectFactory
     slicer.qSlicerSegmentEditorScriptedEffect = qSlicerSegmentEditorScriptedEffect
+    slicer.qSlicerSegmentEditorAbstractEffect = qSlicerSegmentEditorScriptedEffect  # its modes
     addModule(
         "qSlicerSegmentationsEditorEffectsPythonQt",
         qSlicerSegmentEditorScriptedEffect=qSlicerSegmentEditorScriptedEffect,
