@@ -34,7 +34,6 @@ class PreviewSegmentation:
         segmentationNode: slicer.vtkMRMLSegmentationNode,
     ) -> None:
         """Begin a new preview, still empty, under the transform of the segmentation."""
-        removePreviews()
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(_("DiffOSeg preview"))
         node.SetAttribute(_IS_PREVIEW, "1")
@@ -42,6 +41,7 @@ class PreviewSegmentation:
         node.SetSaveWithScene(False)
         slicer.mrmlScene.AddNode(node)
         self._nodeID = node.GetID()
+        _removePreviewsBut(node)
         node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
         self._placed, self._threshold = placed, None
         self._labelmap, self._voxels = placed.emptyLabelmap()
@@ -62,11 +62,6 @@ class PreviewSegmentation:
             self._labelmap.Modified()
         return int(np.count_nonzero(self._voxels))
 
-    def follow(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
-        """Stand under the transform that the segmentation now stands under."""
-        if self.node is not None:
-            self.node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
-
     def remove(self) -> None:
         """Take the preview out of the scene."""
         node, self._nodeID = self.node, ""
@@ -75,10 +70,10 @@ class PreviewSegmentation:
             _remove(node)
 
 
-def removePreviews() -> None:
-    """Remove every preview from the scene, also one that another Segment Editor left."""
+def _removePreviewsBut(kept: slicer.vtkMRMLSegmentationNode) -> None:
+    """Remove every other preview from the scene, also one of another Segment Editor."""
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        if node.GetAttribute(_IS_PREVIEW):
+        if node is not kept and node.GetAttribute(_IS_PREVIEW):
             _remove(node)
 
 

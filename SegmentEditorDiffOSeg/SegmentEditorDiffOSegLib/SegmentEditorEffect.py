@@ -12,6 +12,7 @@ from .Operations import Operation
 from .OptionsWidget import REGION_ROI, REGION_SEGMENT, OptionsWidget, choose, chosen, setQuietly
 
 _TICK_MS = 30
+_DEFAULT_MODEL = "default"  # the parameter's value; Slicer takes an empty one for a missing one
 
 
 class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
@@ -34,6 +35,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._cards: dict[str, Any] = {}
         self._sentence = ""
         self._notes: list[str] = []
+        self._connections: list[tuple[Any, str, Any]] = []
 
     # -- what Slicer asks
 
@@ -81,7 +83,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def setMRMLDefaults(self) -> None:
         """Give parameters that the scene does not hold their first values."""
-        for name, value in (("Model", ""), ("Expert", "consensus"), ("Samples", 8)):
+        for name, value in (("Model", _DEFAULT_MODEL), ("Expert", "consensus"), ("Samples", 8)):
             self.scriptedEffect.setParameterDefault(name, value)
         for name, value in (("Region", REGION_SEGMENT), ("MarginMm", 10.0), ("Threshold", 0.5)):
             self.scriptedEffect.setParameterDefault(name, value)
@@ -100,7 +102,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.proposal.discard()
 
     def cleanup(self) -> None:
-        """Let go of everything that keeps the effect alive."""
+        """Let go of everything that keeps the effect alive; harmless a second time."""
+        if not self._connections:
+            return
         self.deactivate()
         self._timer.stop()
         for widget, signal, slot in self._connections:
@@ -224,7 +228,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         from diffoseg.catalog import available_cards
 
         cards = available_cards()
-        self._cards = {card.name if index else "": card for index, card in enumerate(cards)}
+        names = [_DEFAULT_MODEL, *(card.name for card in cards[1:])]
+        self._cards = dict(zip(names, cards, strict=False))
         self.options.setModels([(name, card.title) for name, card in self._cards.items()])
         if not cards:
             self._sentence = _("No model is installed. Install the DiffOSeg extension again.")
@@ -261,8 +266,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if inBox and roiNode is None:
             self._makeBox()
             return
+        model = chosen(self.options.modelCombo)
         question = Question(
-            model=chosen(self.options.modelCombo),
+            model="" if model == _DEFAULT_MODEL else model,
             expert=chosen(self.options.expertCombo),
             samples=effect.integerParameter("Samples"),
             roiNode=roiNode if inBox else None,
