@@ -1,6 +1,7 @@
 """Starting the application, and clearing it between tests."""
 
 import ctypes
+import ctypes
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ _application: Any = None
 def boot() -> Any:
     global _application
     if _application is None:
+        _makeTrueLast()
         _silence()
         _holdNone()
         _application = _start()
@@ -51,6 +53,15 @@ def _silence() -> None:
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+
+def _makeTrueLast() -> None:
+    """Let True outlive PySide 6.12, whose emit() gives back a reference too many.
+
+    From Python 3.12 it is immortal; before, a few hundred signals would end the process.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(True)).value += 1 << 30
 
 
 def _passOn(_kind: Any, _context: Any, text: str) -> None:

@@ -7,6 +7,7 @@ import slicer
 from PySide6.QtCore import Property, Signal
 
 from .Ctk import SliderBase, ctkCollapsibleButton, ctkRangeWidget, stored
+from .Observers import observe
 from .UiFile import standIn
 
 
@@ -83,11 +84,9 @@ class qMRMLTableView(qt.QTableWidget, SceneAware):
     mrmlSceneChanged = Signal(object)
 
     def setMRMLTableNode(self, node: Any) -> None:
-        old, self._node = vars(self).get("_node"), node
-        if old is not None:
-            old.RemoveObserver(self._tag)
-        if node is not None:
-            self._tag = node.AddObserver("ModifiedEvent", self._fill)
+        vars(self).get("_stop", lambda: None)()
+        self._node = node
+        self._stop = observe(node, "ModifiedEvent", self._fill) if node else lambda: None
         self._fill()
 
     def mrmlTableNode(self) -> Any:

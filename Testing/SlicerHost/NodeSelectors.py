@@ -1,5 +1,6 @@
 """Selectors of nodes and of segments."""
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -8,6 +9,7 @@ from PySide6.QtCore import Property, Qt, Signal
 
 from .Ctk import stored
 from .Mrml import SceneAware, qMRMLWidget, widget
+from .Observers import observe
 
 
 def _refill(self: Any, _value: Any = None) -> None:
@@ -32,8 +34,8 @@ class NodeList(qt.QComboBox, SceneAware):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._tags: list[tuple[Any, int]] = []
-        self._names: list[tuple[Any, int]] = []
+        self._scenes: list[Callable[[], None]] = []
+        self._names: list[Callable[[], None]] = []
         self._attributes: list[tuple[str, str, str | None]] = []
 
     def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
@@ -61,17 +63,16 @@ class NodeList(qt.QComboBox, SceneAware):
         exact = node.GetClassName() in self.nodeTypes
         derived = self.showChildNodeTypes and any(node.IsA(name) for name in self.nodeTypes)
         wanted = [(n, v) for t, n, v in self._attributes if node.IsA(t)]
-        held = all(node.GetAttribute(n) is not None and v in (None, node.GetAttribute(n)) for n, v in wanted)
+        values = [(node.GetAttribute(name), value) for name, value in wanted]
+        held = all(own is not None and value in (None, own) for own, value in values)
         return (exact or derived) and held and (self.showHidden or not node.GetHideFromEditors())
 
     def _onScene(self, scene: Any) -> None:
-        for subject, tag in self._tags:
-            subject.RemoveObserver(tag)
+        for stop in self._scenes:
+            stop()
         events = ("NodeAddedEvent", "NodeRemovedEvent", "EndImportEvent", "EndCloseEvent")
-        self._tags = [
-            (scene, scene.AddObserver(getattr(scene, event), self._onSceneEvent))
-            for event in (events if scene else ())
-        ]
+        events = (*events, "EndBatchProcessEvent") if scene is not None else ()
+        self._scenes = [observe(scene, getattr(scene, e), self._onSceneEvent) for e in events]
         self._fill()
 
     def _onSceneEvent(self, *_: Any) -> None:
@@ -80,12 +81,12 @@ class NodeList(qt.QComboBox, SceneAware):
 
     def _addNodes(self) -> None:
         """Put the nodes in, named as they are called now and later."""
-        for node, tag in self._names:
-            node.RemoveObserver(tag)
-        self._names = []
-        for node in self.nodes():
+        for stop in self._names:
+            stop()
+        nodes = self.nodes()
+        for node in nodes:
             self.addItem(node.GetName() or "", node.GetID())
-            self._names.append((node, node.AddObserver("ModifiedEvent", self._onRenamed)))
+        self._names = [observe(node, "ModifiedEvent", self._onRenamed) for node in nodes]
 
     def _onRenamed(self, node: Any, _event: str) -> None:
         index = self.findData(node.GetID())
@@ -185,7 +186,7 @@ class qMRMLCheckableNodeComboBox(NodeList):
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
     """A segmentation and one of its segments."""
 
-    currentNodeChanged = Signal(object)
+    currentNodeChanged = Signal((object,), (bool,))
     currentSegmentChanged = Signal(str)
     segmentSelectionChanged = Signal("QStringList")
 
@@ -197,7 +198,8 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.nodeTypes = ["vtkMRMLSegmentationNode"]
         column.addWidget(self._nodes)
         column.addWidget(self._segments)
-        self._observed, self._busy, self._told = None, False, ""
+        self._stop: Callable[[], None] | None = None
+        self._busy, self._told = False, ""
         self._nodes.connect("currentNodeChanged(vtkMRMLNode*)", self._onNode)
         self._segments.connect("currentIndexChanged(int)", self._onSegment)
 
@@ -226,14 +228,14 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.setMRMLScene(scene)
 
     def _onNode(self, node: Any) -> None:
-        if self._observed is not None:
-            self._observed[0].RemoveObserver(self._observed[1])
-        self._observed = None
+        if self._stop is not None:
+            self._stop()
+        self._stop = None
         if node is not None:
-            segmentation = node.GetSegmentation()
-            self._observed = (segmentation, segmentation.AddObserver("AnyEvent", self._fill))
+            self._stop = observe(node.GetSegmentation(), "AnyEvent", self._fill)
         self._fill()
-        self.currentNodeChanged.emit(node)
+        self.currentNodeChanged[object].emit(node)
+        self.currentNodeChanged[bool].emit(node is not None)
 
     def _fill(self, *_: Any) -> None:
         node, current = self.currentNode(), self.currentSegmentID()

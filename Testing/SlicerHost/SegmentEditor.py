@@ -1,5 +1,6 @@
 """The Segment Editor's widget, and the modules effects are registered by."""
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -7,6 +8,7 @@ import slicer
 import vtk
 
 from .Mrml import qMRMLWidget, widget
+from .Observers import observe
 from .ScriptedModule import addModule
 from .SegmentEditorEffect import EffectFactory, qSlicerSegmentEditorScriptedEffect
 
@@ -30,7 +32,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._segmentEditorLogic = slicer.vtkSlicerSegmentEditorLogic()
         self._history = slicer.vtkSegmentationHistory()
         self._node: Any = None
-        self._observers: list[tuple[Any, int]] = []
+        self._stops: list[Callable[[], None]] = []
         self._active: Any = None
         self._effects: list[Any] = []
         self._seen: tuple[Any, Any, str] = (None, None, "")
@@ -88,9 +90,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def setMRMLSegmentEditorNode(self, node: Any) -> None:
         if node is self._node:
             return
-        for subject, tag in self._observers:
-            subject.RemoveObserver(tag)
-        self._node, self._observers = node, []
+        for stop in self._stops:
+            stop()
+        self._node, self._stops = node, []
         self._segmentEditorLogic.SetSegmentEditorNode(node)
         self._segmentEditorLogic.SetMaximumNumberOfUndoStates(self.UNDO_STATES)
         if node is None:
@@ -99,7 +101,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             vtk.vtkCommand.ModifiedEvent: self.updateWidgetFromMRML,
             node.EffectParameterModified: self._onParameterModified,
         }
-        self._observers = [(node, node.AddObserver(e, f)) for e, f in events.items()]
+        self._stops = [observe(node, event, method) for event, method in events.items()]
         self.updateEffectList()
         self._setDefaults()
         self.updateWidgetFromMRML()
@@ -155,7 +157,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def _onScene(self, scene: Any) -> None:
         self._segmentEditorLogic.SetMRMLScene(scene)
         if scene is not None:
-            scene.AddObserver(scene.EndCloseEvent, self._onSceneEndClose)
+            observe(scene, scene.EndCloseEvent, self._onSceneEndClose)
 
     def _onSceneEndClose(self, *_: Any) -> None:
         """Start afresh with the node, which survives the scene, as Slicer does."""
