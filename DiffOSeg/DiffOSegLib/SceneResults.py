@@ -18,8 +18,9 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from diffoseg.catalog import ModelCard
-from diffoseg.errors import DiffOSegError, InputError
+from diffoseg.errors import DiffOSegError
 
+from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
 from .ResultFolder import RUN, ResultFolder, sizeWarning, uniqueRunName
 from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .SceneInputs import modalityOf
@@ -55,6 +56,7 @@ class SceneResults:
         segmentationNode: None until the first answer is there.
         probabilityNodes: by the expert's name.
         disagreementNode, tableNode: None until the run has ended, or where not asked for.
+        warnings: the worker's sentences and those on how the scene is arranged.
 
     Nothing here raises because a node has vanished from the scene: without the volume nothing more
     is added, and a segmentation that was removed is made anew for the next answer.
@@ -65,14 +67,14 @@ class SceneResults:
     ):
         """Raise InputError where the chosen segmentation cannot take the answers."""
         if options.segmentationNode is not None:
-            _requireRoom(options.segmentationNode, volumeNode)
+            requireRoom(options.segmentationNode, volumeNode)
         self.segmentationNode = None
         self.probabilityNodes: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
         self.disagreementNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self.tableNode: slicer.vtkMRMLTableNode | None = None
         self._volumeNode, self._options, self._card = volumeNode, options, card
         self._segments: dict[str, slicer.vtkSegment] = {}
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
         self._abandoned = False
 
     def begin(self, started: Message) -> None:
@@ -84,6 +86,7 @@ class SceneResults:
         self._folder = ResultFolder(self._volumeNode, self._name)
         self._warn(started["warnings"])
         self._warn(sizeWarning(self._volumeNode))
+        self._warn(gridWarning(self._options.segmentationNode, self._volumeNode))
 
     def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
         """Add one answer, step by step: its segment, and its probability map where asked for."""
@@ -136,7 +139,7 @@ class SceneResults:
         return self._abandoned or self._volumeNode.GetScene() is None
 
     def _warn(self, sentences: Any) -> None:
-        self._warnings += [text for text in sentences if text not in self._warnings]
+        self.warnings += [text for text in sentences if text not in self.warnings]
 
     def _addSegment(self, mask: np.ndarray, result: Message) -> None:
         """Add an answer's voxels, already tagged, as a segment with a layer of its own."""
@@ -155,7 +158,7 @@ class SceneResults:
         }
         tagAsDrawn(segment, result["expert"], facts)
         segmentation = self._segmentation().GetSegmentation()
-        segment.SetName(_freeSegmentName(segmentation, displayName(result["expert"])))
+        segment.SetName(freeSegmentName(segmentation, displayName(result["expert"])))
         segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
         if not segmentation.AddSegment(segment, segmentID):
             raise DiffOSegError(_("Slicer could not add a segment. Run it into a new one."))
@@ -220,7 +223,7 @@ class SceneResults:
                 node.SetAttribute(
                     "DiffOSeg.Provenance", json.dumps(dict(provenance), ensure_ascii=False)
                 )
-                node.SetAttribute("DiffOSeg.Warnings", "\n".join(self._warnings))
+                node.SetAttribute("DiffOSeg.Warnings", "\n".join(self.warnings))
         node = self.segmentationNode
         if node is None or node.GetScene() is None:
             return
@@ -241,43 +244,3 @@ def _tagName(key: str) -> str:
 
 def _tagValue(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
-
-
-def _freeSegmentName(segmentation: slicer.vtkSegmentation, name: str) -> str:
-    """Return a name that no segment has: "Expert 1", else "Expert 1 (2)" and so on."""
-    taken = {
-        segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())
-    }
-    free, number = name, 2
-    while free in taken:
-        free, number = f"{name} ({number})", number + 1
-    return free
-
-
-def _requireRoom(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLVolumeNode
-) -> None:
-    """Raise InputError where segments added here would not be the model's voxels."""
-    name = segmentationNode.GetName()
-    segmentation = segmentationNode.GetSegmentation()
-    if not segmentation.GetNumberOfSegments():
-        return
-    if not segmentation.IsSourceRepresentationImageData():
-        raise InputError(
-            _("{name} holds surfaces, not voxels. Choose another segmentation, or none.").format(
-                name=name
-            )
-        )
-    between = vtk.vtkMatrix4x4()
-    isLinear = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
-        segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode(), between
-    )
-    if not isLinear or not np.allclose(
-        slicer.util.arrayFromVTKMatrix(between), np.eye(4), rtol=0, atol=1e-6
-    ):
-        raise InputError(
-            _(
-                "{name} lies under another transform than the volume. Choose another segmentation,"
-                " or none."
-            ).format(name=name)
-        )

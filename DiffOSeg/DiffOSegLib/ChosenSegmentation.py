@@ -1,0 +1,81 @@
+"""A segmentation that a reader chose to take the answers: whether it can, and what to beware of."""
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from diffoseg.errors import InputError
+
+_SAME_LATTICE = 1e-3  # of a voxel
+
+
+def requireRoom(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLVolumeNode
+) -> None:
+    """Raise InputError where segments added here would not be the model's voxels."""
+    name = segmentationNode.GetName()
+    segmentation = segmentationNode.GetSegmentation()
+    if not segmentation.GetNumberOfSegments():
+        return
+    if not segmentation.IsSourceRepresentationImageData():
+        raise InputError(
+            _("{name} holds surfaces, not voxels. Choose another segmentation, or none.").format(
+                name=name
+            )
+        )
+    between = vtk.vtkMatrix4x4()
+    isLinear = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+        segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode(), between
+    )
+    if not isLinear or not np.allclose(
+        slicer.util.arrayFromVTKMatrix(between), np.eye(4), rtol=0, atol=1e-6
+    ):
+        raise InputError(
+            _(
+                "{name} lies under another transform than the volume. Choose another segmentation,"
+                " or none."
+            ).format(name=name)
+        )
+
+
+def gridWarning(
+    segmentationNode: slicer.vtkMRMLSegmentationNode | None,
+    volumeNode: slicer.vtkMRMLVolumeNode,
+) -> list[str]:
+    """Return a sentence where a segmentation with segments is not on the volume's voxels."""
+    if segmentationNode is None or not segmentationNode.GetSegmentation().GetNumberOfSegments():
+        return []
+    converter = slicer.vtkSegmentationConverter
+    text = segmentationNode.GetSegmentation().GetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName()
+    )
+    image = slicer.vtkOrientedImageData()
+    if not converter.DeserializeImageGeometry(text, image, False):
+        return []
+    own, scan = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(own)
+    volumeNode.GetRASToIJKMatrix(scan)
+    between = slicer.util.arrayFromVTKMatrix(scan) @ slicer.util.arrayFromVTKMatrix(own)
+    shift = between[:3, 3]
+    if np.allclose(between[:3, :3], np.eye(3), rtol=0, atol=_SAME_LATTICE) and np.allclose(
+        shift, np.round(shift), rtol=0, atol=_SAME_LATTICE
+    ):
+        return []
+    return [
+        _(
+            "The segmentation {name} has other voxels than the volume. Slicer will change the new"
+            " segments a little when they are edited or saved."
+        ).format(name=segmentationNode.GetName())
+    ]
+
+
+def freeSegmentName(segmentation: slicer.vtkSegmentation, name: str) -> str:
+    """Return a name that no segment has: "Expert 1", else "Expert 1 (2)" and so on."""
+    taken = {
+        segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())
+    }
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    return free
