@@ -268,6 +268,20 @@ def test_a_sink_that_fails_ends_the_run_and_stops_the_worker(method, a_logic, vo
     assert Followed(logic, request_for(volume)).to_the_end().end.kind == "done"
 
 
+def test_a_listener_may_start_the_next_run_as_it_hears_of_an_error(a_logic, volume):
+    logic = a_logic("normal", 0.005)
+    following = []
+
+    def listen(event):
+        if event.kind == "error":
+            following.append(Followed(logic, request_for(volume)))
+
+    Followed(logic, request_for(volume), Results(fails_in="begin"), listen).to_the_end()
+
+    assert following[0].to_the_end().settled().end.kind == "done"
+    assert left_folders() == []
+
+
 def test_a_sink_that_fails_even_at_its_end_is_logged(a_logic, volume, caplog):
     run = Followed(a_logic("crash"), request_for(volume), Results(fails_in="abandon")).to_the_end()
 

@@ -225,6 +225,17 @@ def test_a_listener_may_cancel_and_start_the_next_run(volume):
     logic.shutdown()
 
 
+def test_a_listener_may_cancel_at_the_very_first_event(logic, volume):
+    def listen(event):
+        if event.kind == "preparing":
+            logic.cancel()
+
+    run = Followed(logic, request_for(volume), listener=listen).to_the_end()
+
+    assert run.kinds == ["preparing", "cancelled"]
+    assert left_folders() == []
+
+
 def test_a_listener_that_ticks_does_not_run_the_logic_inside_itself(logic, volume):
     run = Followed(logic, request_for(volume), listener=lambda event: logic.tick()).to_the_end()
 
