@@ -15,7 +15,7 @@ def boot() -> Any:
     if _application is None:
         _makeTrueLast()
         _silence()
-        _holdNone()
+        _holdConstants()
         _application = _start()
     return _application
 
@@ -39,13 +39,14 @@ def clear() -> None:
         record.clear()
 
 
-def _holdNone() -> None:
-    """Keep None alive: PySide6 6.12 takes a reference of it at each call that returns nothing.
+def _holdConstants() -> None:
+    """Keep None, True and False alive: PySide6 6.12 takes away references that it never had.
 
-    From Python 3.12 on None cannot be freed; on 3.11 the process ended after some 17 000 calls.
+    From Python 3.12 on they cannot be freed; on 3.11 the process ended after some 17 000 calls.
     """
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 
 
 def _silence() -> None:
