@@ -169,9 +169,12 @@ def _wrap(cls: type) -> type:
 
 def _property(field: Field) -> property:
     return property(
-        lambda self: field.read(self.parameterNode),
-        lambda self, value: field.write(self.parameterNode, value),
+        lambda self: self.getValue(field.name),
+        lambda self, value: self.setValue(field.name, value),
     )
+
+
+_closings = [0]  # how often the scene was closed
 
 
 class _Wrapper:
@@ -182,7 +185,7 @@ class _Wrapper:
     def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
         self.parameterNode = parameterNode
         self._guis: dict[int, tuple[int, list[Any]]] = {}
-        self._updating = False
+        self._lastTag, self._updating, self._bornAfter = 0, False, _closings[0]
         for field in self.allParameters.values():
             if not field.isIn(parameterNode):
                 field.write(parameterNode, field.default)
@@ -196,15 +199,14 @@ class _Wrapper:
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         links = []
         for name, widget in mapping.items():
-            field = self._field(name)
-            link = ParameterWidgets.connector(widget, field)
+            link = ParameterWidgets.connector(widget, self._field(name))
             link.write(self.getValue(name))
             link.listen(self._writer(name, link))
             links.append((name, link))
         observer = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._refresh)
-        tag = len(self._guis)
-        self._guis[tag] = (observer, links)
-        return tag
+        self._lastTag += 1
+        self._guis[self._lastTag] = (observer, links)
+        return self._lastTag
 
     def disconnectGui(self, tag: int | None) -> None:
         if tag in self._guis:
@@ -233,6 +235,11 @@ class _Wrapper:
             self._updating = False
 
     def _field(self, name: str) -> Field:
+        if self._bornAfter != _closings[0]:
+            raise RuntimeError(
+                f"'{name}' was used after the scene was closed: on StartCloseEvent disconnect the"
+                " panel and let go of the parameter node, then get it anew."
+            )
         if name not in self.allParameters:
             raise ValueError(f"Cannot find a param with the given name: {name}")
         return self.allParameters[name]
@@ -266,7 +273,13 @@ class _Wrapper:
         self.parameterNode.Modified()
 
 
+def _onSceneStartClose(*_: Any) -> None:
+    _closings[0] += 1
+
+
 def install() -> None:
+    scene = slicer.mrmlScene
+    scene.AddObserver(scene.StartCloseEvent, _onSceneStartClose, -10.0)  # after the modules
     classes = (WithinRange, Minimum, Maximum, Choice, Default, Decimals, SingleStep, Validator)
     addModule(
         "slicer.parameterNodeWrapper",
