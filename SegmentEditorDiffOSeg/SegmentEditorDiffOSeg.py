@@ -94,6 +94,7 @@ class SegmentEditorDiffOSegTest(ScriptedLoadableModuleTest):
         editor.redo()
         assert count() == 4 * 5 * 6
         editor.setActiveEffectByName("")
+        editor.delete()
         self.delayDisplay("Passed")
 
 

@@ -109,6 +109,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._timer.stop()
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
+        self.options.roiSelector.setMRMLScene(None)
         self._connections = []
 
     def sourceVolumeNodeChanged(self) -> None:

@@ -132,8 +132,8 @@ class Stage:
     def close(self):
         """Take the editor down as Slicer's destructor does."""
         self.editor.setActiveEffectByName("")
-        self.effect.cleanup()
         self.editor.setMRMLSegmentEditorNode(None)
+        self.editor.delete()
 
 
 def addScan(shape=SHAPE, spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), directions=None):
