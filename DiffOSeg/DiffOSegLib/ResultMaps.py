@@ -104,7 +104,6 @@ class MapVolume:
         """Add the volume node, shown in no view, and return it."""
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetIJKToRASMatrix(ijkToRas)
-        node.SetAndObserveImageData(self._image)
         node.SetAttribute("DiffOSeg.Map", kind.key)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
@@ -114,6 +113,7 @@ class MapVolume:
         display.ApplyThresholdOn()
         display.SetInterpolate(False)  # a voxel's value is what is read off
         display.SetAndObserveColorNodeID(_colorNode(scene, kind).GetID())
+        node.SetAndObserveImageData(self._image)  # last: an automatic window would cost a pass
         return node
 
 

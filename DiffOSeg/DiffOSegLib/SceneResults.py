@@ -188,8 +188,9 @@ class SceneResults:
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", self._name)
             self._place(node)
         if not node.GetSegmentation().GetNumberOfSegments():
-            node.SetReferenceImageGeometryParameterFromVolumeNode(self._volumeNode)
+            # In this order: the geometry is taken over in the segmentation's own space.
             node.SetAndObserveTransformNodeID(self._volumeNode.GetTransformNodeID())
+            node.SetReferenceImageGeometryParameterFromVolumeNode(self._volumeNode)
         if node.GetDisplayNode() is None:
             node.CreateDefaultDisplayNodes()
         self.segmentationNode = node

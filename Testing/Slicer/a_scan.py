@@ -72,8 +72,8 @@ def aSegmentation(
 ) -> "slicer.vtkMRMLSegmentationNode":
     """Return a segmentation with one segment of that name and ID, drawn on the volume."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
     node.GetSegmentation().AddEmptySegment(name, name, (0.2, 0.7, 0.3))
     if mask.any():
         slicer.util.updateSegmentBinaryLabelmapFromArray(

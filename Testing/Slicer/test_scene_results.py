@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -392,6 +393,29 @@ class TestEveryNode:
         assert len(names(first[0])) == 3
 
 
+class TestEachStep:
+    def test_takes_less_than_50_ms(self, sinkFor, tmp_path, host):
+        """512 x 512 x 64 voxels, a region of 64 mm, five answers, the watch for edits running.
+
+        The longest step measured on one core of a busy machine: 2 ms of its own, 10 ms by the
+        clock; with the whole volume as the region 12 and 49 ms. Counted here is the process's own
+        time, which other processes do not lengthen.
+        """
+        from DiffOSegLib.SceneResults import observeResults
+
+        observeResults(slicer.mrmlScene)
+        volumeNode = aScan((512, 512, 64), (0.7, 0.7, 2.5))
+        card = aCard("Expert 1", "Expert 2", "Expert 3", "Expert 4")
+        run = FinishedRun(tmp_path, (100, 110, 20), (92, 92, 26), card)
+        steps, longest = run.steps(sinkFor(volumeNode)), 0.0
+        while True:
+            before = time.process_time()
+            if next(steps, "end") == "end":
+                break
+            longest = max(longest, time.process_time() - before)
+        assert longest < 0.05
+
+
 class TestAChosenSegmentation:
     @pytest.fixture
     def mine(self):
@@ -449,7 +473,8 @@ class TestAChosenSegmentation:
         volumeNode.SetAndObserveTransformNodeID(aLinearTransform().GetID())
         chosen = aSegmentation(volumeNode, mine)
         chosen.SetAndObserveTransformNodeID(aLinearTransform().GetID())
-        run.into(sinkFor(volumeNode, segmentationNode=chosen))
+        sink = run.into(sinkFor(volumeNode, segmentationNode=chosen))
+        assert not any("other voxels" in sentence for sentence in sink.warnings)
         np.testing.assert_array_equal(
             voxels(chosen, "consensus", volumeNode), run.maskOf(CONSENSUS, volumeNode)
         )
