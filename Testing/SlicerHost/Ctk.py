@@ -262,9 +262,7 @@ class ctkColorPickerButton(qt.QPushButton):
             self._color = qt.QColor(color)
             self.colorChanged.emit(self._color)
 
-    color = Property(
-        qt.QColor, lambda self: vars(self).get("_color", qt.QColor("black")), setColor
-    )
+    color = Property(qt.QColor, lambda self: vars(self).get("_color", qt.QColor("black")), setColor)
     displayColorName = stored(bool, "displayColorName", True)
 
 

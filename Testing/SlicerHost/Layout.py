@@ -150,7 +150,9 @@ class LayoutManager(qt.QObject):
     def shownViews(self) -> list[Any]:
         """Return the views of the current arrangement, in its order."""
         nodes = self._logic.GetViewNodes()
-        widgets = [self.viewWidget(nodes.GetItemAsObject(i)) for i in range(nodes.GetNumberOfItems())]
+        widgets = [
+            self.viewWidget(nodes.GetItemAsObject(i)) for i in range(nodes.GetNumberOfItems())
+        ]
         return [
             w.sliceView() if isinstance(w, SliceWidget) else w.threeDView() for w in widgets if w
         ]

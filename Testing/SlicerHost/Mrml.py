@@ -4,7 +4,7 @@ from typing import Any
 
 import qt
 import slicer
-from PySide6.QtCore import Property, Signal
+from PySide6.QtCore import Signal
 
 from .Ctk import SliderBase, ctkCollapsibleButton, ctkRangeWidget, stored
 from .Observers import observe

@@ -58,7 +58,9 @@ class Number(Connector):
     signal = "valueChanged(double)"
 
     def prepare(self) -> None:
-        limits = [v for v in self.field.validators if hasattr(v, "minimum") or hasattr(v, "maximum")]
+        limits = [
+            v for v in self.field.validators if hasattr(v, "minimum") or hasattr(v, "maximum")
+        ]
         for limit in limits:
             if hasattr(limit, "minimum"):
                 self.widget.minimum = limit.minimum

@@ -63,7 +63,9 @@ def _areas(element: ElementTree.Element, area: Area) -> list[tuple[ElementTree.E
         items = items[:1]
     places = _gridPlaces(items) if kind == "grid" else _linePlaces(items, kind)
     return [
-        found for item, place in zip(items, places, strict=True) for found in _areas(item, _part(area, place))
+        found
+        for item, place in zip(items, places, strict=True)
+        for found in _areas(item, _part(area, place))
     ]
 
 

@@ -5,7 +5,6 @@ Properties are read without parentheses (`label.text`), signals are connected by
 would pass over in silence (a signal that does not exist) is an error here.
 """
 
-import ctypes
 import inspect
 import sys
 import types
@@ -38,20 +37,10 @@ class QtProperty:
         return self.plain(*arguments)
 
 
-def _keepNone() -> None:
-    """Give None references to spare: PySide6 6.12 drops one at each call that returns nothing.
-
-    From Python 3.12 on None counts no references; before, the process would end in an abort.
-    """
-    if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 60
-
-
 def install() -> types.ModuleType:
     """Dress PySide6 up and put it into sys.modules as `qt`; once per process."""
     if "qt" in sys.modules:
         return sys.modules["qt"]
-    _keepNone()
     qt = types.ModuleType("qt")
     for library in LIBRARIES:  # dir, not vars: PySide makes its classes when they are asked for
         names = [name for name in dir(library) if not name.startswith("_")]

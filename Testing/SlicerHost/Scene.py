@@ -86,7 +86,9 @@ def _addColors(application: Any, scene: Any) -> None:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     colors = home / "share" / "ColorFiles"
     colors.mkdir(parents=True)
-    rows = [f"{i} Label{i} {_shade(i, 67)} {_shade(i, 101)} {_shade(i, 151)} 255" for i in range(1, 256)]
+    rows = [
+        f"{i} Label{i} {_shade(i, 67)} {_shade(i, 101)} {_shade(i, 151)} 255" for i in range(1, 256)
+    ]
     table = "\n".join(["0 Background 0 0 0 0", *rows])
     (colors / "GenericColors.txt").write_text(table + "\n")
     application.SetHomeDirectory(str(home))

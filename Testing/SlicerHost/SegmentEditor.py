@@ -157,7 +157,13 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def _onScene(self, scene: Any) -> None:
         self._segmentEditorLogic.SetMRMLScene(scene)
         if scene is not None:
+            observe(scene, scene.StartCloseEvent, self._onSceneStartClose)
             observe(scene, scene.EndCloseEvent, self._onSceneEndClose)
+
+    def _onSceneStartClose(self, *_: Any) -> None:
+        """Let the segmentation go, which in Slicer the module around this widget does."""
+        if self._node is not None:
+            self.setSegmentationNode(None)
 
     def _onSceneEndClose(self, *_: Any) -> None:
         """Start afresh with the node, which survives the scene, as Slicer does."""
