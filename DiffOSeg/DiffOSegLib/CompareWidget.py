@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from diffoseg.catalog import ModelCard
 from diffoseg.experts import CONSENSUS
 
+from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
 from .SegmentTags import EXPERT, displayName, tagOf
@@ -31,8 +32,8 @@ def drawnBy(segmentationNode: "slicer.vtkMRMLSegmentationNode | None") -> dict[s
 class CompareWidget:
     """The Compare section; all that it shows is read from the scene, so it survives saving."""
 
-    def __init__(self, ui: Any, views: Any):
-        """Connect the buttons to ``views``, the application's ComparisonViews."""
+    def __init__(self, ui: Any, views: ComparisonViews):
+        """Connect the buttons to the views."""
         self._ui, self._views = ui, views
         self._parameters: DiffOSegParameterNode | None = None
         self._card: ModelCard | None = None
@@ -59,10 +60,13 @@ class CompareWidget:
         drawn = self._drawn()
         self._ui.resultsCollapsibleButton.visible = bool(drawn)
         if not drawn or self._parameters is None:
+            self._ui.disagreementButton.checked = False
             return
         self._fill(drawn)
         parameters, ui = self._parameters, self._ui
         ui.disagreementButton.enabled = parameters.resultDisagreement is not None
+        if parameters.resultDisagreement is None:
+            ui.disagreementButton.checked = False
         ui.tableButton.enabled = parameters.resultTable is not None
         ui.gridButton.checked = self._views.gridShown
         ui.keysLabel.text = _(

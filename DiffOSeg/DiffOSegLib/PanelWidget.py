@@ -27,8 +27,10 @@ from .SceneResults import SceneResults
 PAPER = "https://arxiv.org/abs/2507.13087"
 
 _SETTLE_MS = 150  # after a box was dragged, before the panel works out what a run would take
-_REGION_EVENTS = (
+_INPUT_EVENTS = (
     vtk.vtkCommand.ModifiedEvent,
+    slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
     slicer.vtkMRMLMarkupsNode.PointModifiedEvent,
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
@@ -85,6 +87,7 @@ class PanelWidget(VTKObservationMixin):
         self.logic.shutdown()
         self._run.stop()
         self._letGo()
+        self._views.cleanup()
         self.removeObservers()
 
     # --- the parameter node ----------------------------------------------------------------------
@@ -113,7 +116,7 @@ class PanelWidget(VTKObservationMixin):
         self.removeObserver(
             self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
         )
-        self._observeRegion(None)
+        self._observeInputs(None)
         self.parameters.disconnectGui(self._guiTag)
         self.parameters = None
         self._model.setParameters(None)
@@ -134,7 +137,7 @@ class PanelWidget(VTKObservationMixin):
         self._experts.setTicked(tuple(self.parameters.experts))
         self.ui.deviceComboBox.currentIndex = DEVICES.index(self.parameters.device)
         self._compare.setParameters(self.parameters, self._model.card)
-        self._observeRegion(self.parameters)
+        self._observeInputs(self.parameters)
         self._run.update()
 
     # --- the user's choices ----------------------------------------------------------------------
@@ -218,27 +221,26 @@ class PanelWidget(VTKObservationMixin):
             self.addObserver(scene, event, self._onSceneIsThere)
 
     def _onSceneGoes(self, *_args: object) -> None:
-        self._views.leaveGrid()
         self._letGo()
 
     def _onSceneIsThere(self, *_args: object) -> None:
         self.takeParameterNode()
 
-    def _observeRegion(self, parameters: DiffOSegParameterNode | None) -> None:
+    def _observeInputs(self, parameters: DiffOSegParameterNode | None) -> None:
         """Watch the nodes whose changes change what a run would take."""
-        nodes = (parameters.regionRoi, parameters.regionSegmentation) if parameters else ()
-        wanted = [node for node in nodes if node is not None]
+        names = ("inputVolume", "regionRoi", "regionSegmentation") if parameters else ()
+        wanted = [node for name in names if (node := getattr(parameters, name)) is not None]
         if wanted == self._observed:
             return
         for node in self._observed:
-            for event in _REGION_EVENTS:
-                self.removeObserver(node, event, self._onRegion)
+            for event in _INPUT_EVENTS:
+                self.removeObserver(node, event, self._onInput)
         for node in wanted:
-            for event in _REGION_EVENTS:
-                self.addObserver(node, event, self._onRegion)
+            for event in _INPUT_EVENTS:
+                self.addObserver(node, event, self._onInput)
         self._observed = wanted
 
-    def _onRegion(self, *_args: object) -> None:
+    def _onInput(self, *_args: object) -> None:
         self._settle.start()
 
 

@@ -161,7 +161,7 @@ class RunWidget:
 
     def _onTick(self) -> None:
         self._logic.tick()
-        if self._logic.activeRun is None and not self._logic.describing:
+        if not self._logic.busy:
             self._timer.stop()
             self.update()
 
