@@ -1,0 +1,141 @@
+"""The whole way with the engine's own worker and the default model, at the size of a nodule."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import slicer
+from a_reading import aPhantomReading
+from a_run import Followed, left_folders, request_for
+from process_tree import gone_within, group_members, needs_proc
+
+from diffoseg.catalog import read_card
+from diffoseg.geometry import Box
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("scene")]
+
+
+@pytest.fixture(scope="module")
+def logic(host):
+    from DiffOSegLib.Logic import DiffOSegLogic
+
+    made = DiffOSegLogic()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def reading(scene):
+    return aPhantomReading()
+
+
+@pytest.fixture
+def results(reading):
+    from DiffOSegLib.SceneResults import OutputOptions, SceneResults
+
+    return SceneResults(reading.volume, OutputOptions(), read_card())
+
+
+@pytest.fixture
+def request_of_two(reading):
+    """Two slices around what the experts drew, in few steps."""
+    from DiffOSegLib.SceneInputs import geometryOf
+
+    drawn = np.logical_or.reduce(list(reading.masks.values()))
+    center = geometryOf(reading.volume).index_to_point(np.argwhere(drawn).mean(0)[::-1])
+    half = np.array([15, 15, 2])
+    region = Box(tuple(center - half), tuple(center + half))
+    return request_for(reading.volume, region=region, steps=3, experts=("consensus", "Expert 1"))
+
+
+def test_a_run_with_the_default_model_never_holds_the_application(logic, request_of_two, results):
+    first = Followed(logic, request_of_two, results).to_the_end(120, pause=0.01)
+
+    assert first.end.kind == "done", first.end
+    assert first.kinds.count("result") == 2
+    segments = results.segmentationNode.GetSegmentation()
+    assert segments.GetSegmentIDs() == ("consensus", "expert-1")
+    assert left_folders() == []
+    assert max(first.ticks) < 0.1
+    print(f"longest of {len(first.ticks)} ticks {max(first.ticks) * 1000:.1f} ms")
+
+
+def test_the_second_run_draws_within_a_third_of_a_second(logic, request_of_two, results):
+    Followed(logic, request_of_two, results).to_the_end(120)
+    begun = time.monotonic()
+
+    run = Followed(logic, request_of_two, results).until_heard("progress")
+
+    seconds = time.monotonic() - begun
+    run.to_the_end(60)
+    print(f"first progress of a warm worker after {seconds * 1000:.0f} ms")
+    assert seconds < 0.3 + 0.7  # as is promised, and what a busy machine for tests may add
+
+
+def test_the_estimate_is_of_the_size_of_the_truth(logic, request_of_two, results):
+    logic.describe()
+    while logic.describing:
+        logic.tick()
+    estimate = logic.estimateSeconds(request_of_two)
+    begun = time.monotonic()
+
+    Followed(logic, request_of_two, results).to_the_end(60)
+
+    seconds = time.monotonic() - begun
+    print(f"estimated {estimate:.1f} s, took {seconds:.1f} s")
+    assert estimate / 5 < seconds < 5 * estimate + 2
+
+
+def test_cancel_ends_within_two_seconds_and_keeps_the_worker(logic, request_of_two, results):
+    run = Followed(logic, request_of_two, results).until_heard("progress")
+    pid, begun = logic._worker.pid, time.monotonic()
+
+    logic.cancel()
+    run.to_the_end()
+
+    print(f"cancel took {(time.monotonic() - begun) * 1000:.0f} ms")
+    assert run.end.kind == "cancelled"
+    assert time.monotonic() - begun < 2.2
+    assert logic._worker.pid == pid
+
+
+@needs_proc
+def test_a_worker_killed_mid_run_is_said_and_the_next_run_works(logic, request_of_two, results):
+    run = Followed(logic, request_of_two, results).until_heard("result")
+    pid = logic._worker.pid
+
+    os.kill(pid, signal.SIGKILL)
+    run.to_the_end()
+
+    assert run.end.kind == "error"
+    assert "stopped from outside" in run.end.sentence
+    assert group_members(pid) == []
+    assert results.segmentationNode is not None
+    following = Followed(logic, request_of_two, results).to_the_end(120)
+    assert following.end.kind == "done"
+
+
+def test_closing_the_scene_mid_run_ends_it_and_the_next_run_works(logic, request_of_two, results):
+    run = Followed(logic, request_of_two, results).until_heard("result")
+
+    slicer.mrmlScene.Clear(False)
+    run.to_the_end().settled()
+
+    assert run.end.kind == "cancelled"
+    assert left_folders() == []
+
+
+@needs_proc
+def test_the_end_of_slicer_mid_run_leaves_no_worker(request_of_two, results):
+    from DiffOSegLib.Logic import DiffOSegLogic
+
+    logic = DiffOSegLogic()
+    Followed(logic, request_of_two, results).until_heard("progress")
+    pid = logic._worker.pid
+
+    logic.shutdown()
+
+    assert gone_within(pid, 0)
+    assert left_folders() == []
