@@ -7,6 +7,8 @@ from slicer.i18n import tr as _
 
 from diffoseg.errors import InputError
 
+from .SegmentTags import referenceGrid
+
 _SAME_LATTICE = 1e-3  # of a voxel
 
 
@@ -46,17 +48,12 @@ def gridWarning(
     """Return a sentence where a segmentation with segments is not on the volume's voxels."""
     if segmentationNode is None or not segmentationNode.GetSegmentation().GetNumberOfSegments():
         return []
-    converter = slicer.vtkSegmentationConverter
-    text = segmentationNode.GetSegmentation().GetConversionParameter(
-        converter.GetReferenceImageGeometryParameterName()
-    )
-    image = slicer.vtkOrientedImageData()
-    if not converter.DeserializeImageGeometry(text, image, False):
+    own = referenceGrid(segmentationNode.GetSegmentation())
+    if own is None:
         return []
-    own, scan = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(own)
-    volumeNode.GetRASToIJKMatrix(scan)
-    between = slicer.util.arrayFromVTKMatrix(scan) @ slicer.util.arrayFromVTKMatrix(own)
+    toIndex = vtk.vtkMatrix4x4()
+    volumeNode.GetRASToIJKMatrix(toIndex)
+    between = slicer.util.arrayFromVTKMatrix(toIndex) @ own
     shift = between[:3, 3]
     if np.allclose(between[:3, :3], np.eye(3), rtol=0, atol=_SAME_LATTICE) and np.allclose(
         shift, np.round(shift), rtol=0, atol=_SAME_LATTICE

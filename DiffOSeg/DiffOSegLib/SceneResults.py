@@ -90,6 +90,8 @@ class SceneResults:
 
     def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
         """Add one answer, step by step: its segment, and its probability map where asked for."""
+        if self._gone():
+            return
         volume = MapVolume(self._shape)
         mask = np.zeros(self._shape, bool)
         for rows, piece in pieces(folder / result["probability"], self._shape):
@@ -156,8 +158,8 @@ class SceneResults:
             "WeightsHash": self._card.hash,
             "Notice": self._card.notice,
         }
-        tagAsDrawn(segment, result["expert"], facts)
         segmentation = self._segmentation().GetSegmentation()
+        tagAsDrawn(segmentation, segment, result["expert"], facts)
         segment.SetName(freeSegmentName(segmentation, displayName(result["expert"])))
         segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
         if not segmentation.AddSegment(segment, segmentID):
@@ -219,11 +221,11 @@ class SceneResults:
             self.disagreementNode,
             self.tableNode,
         ]
+        text = json.dumps(dict(provenance), ensure_ascii=False)
         for node in nodes:
-            if node is not None:
-                node.SetAttribute(
-                    "DiffOSeg.Provenance", json.dumps(dict(provenance), ensure_ascii=False)
-                )
+            # A chosen segmentation may hold several runs: there, only the segments tell.
+            if node is not None and node is not self._options.segmentationNode:
+                node.SetAttribute("DiffOSeg.Provenance", text)
                 node.SetAttribute("DiffOSeg.Warnings", "\n".join(self.warnings))
         node = self.segmentationNode
         if node is None or node.GetScene() is None:
@@ -232,7 +234,7 @@ class SceneResults:
             _tagName(key): _tagValue(value)
             for key, value in provenance.items()
             if key != "samples"  # how many this expert really has is there already
-        }
+        } | {"DiffOSeg.Warnings": " ".join(self.warnings) or None}
         with slicer.util.NodeModify(node):  # one event, however many tags
             for segment in self._segments.values():
                 addTags(segment, tags)

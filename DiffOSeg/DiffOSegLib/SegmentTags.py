@@ -32,7 +32,7 @@ TERMINOLOGY = (
 )
 
 _LABELMAP = "Binary labelmap"
-_SAME_PLACE_MM = 0.01
+_NEAR = 0.01  # mm, or voxels
 _PREFIX = "DiffOSeg."
 
 
@@ -41,11 +41,17 @@ def displayName(expert: str) -> str:
     return "Consensus" if expert == CONSENSUS else expert
 
 
-def tagAsDrawn(segment: slicer.vtkSegment, expert: str, facts: Mapping[str, Any]) -> None:
+def tagAsDrawn(
+    segmentation: slicer.vtkSegmentation,
+    segment: slicer.vtkSegment,
+    expert: str,
+    facts: Mapping[str, Any],
+) -> None:
     """Write who drew a segment, and with what, into its tags; its voxels must be in place.
 
     Args:
-        segment: not yet in a segmentation, or in one.
+        segmentation: that the segment is in, or will be.
+        segment: what the model drew.
         expert: the model's own name of the expert.
         facts: further tags, which get the prefix "DiffOSeg.".
     """
@@ -55,7 +61,7 @@ def tagAsDrawn(segment: slicer.vtkSegment, expert: str, facts: Mapping[str, Any]
         ALGORITHM_TYPE: AUTOMATIC,
         ALGORITHM_NAME: name,
         EXPERT: expert,
-        VOXELS: fingerprint(segment) or "",
+        VOXELS: fingerprint(segmentation, segment) or "",
     }
     addTags(segment, tags | {_PREFIX + key: value for key, value in facts.items()})
 
@@ -73,11 +79,12 @@ def tagOf(segment: slicer.vtkSegment, key: str) -> str:
     return str(value) if segment.GetTag(key, value) else ""
 
 
-def fingerprint(segment: slicer.vtkSegment) -> str | None:
+def fingerprint(segmentation: slicer.vtkSegmentation, segment: slicer.vtkSegment) -> str | None:
     """Return what changes when a voxel of the segment does, whatever the extent it is stored with.
 
-    It is a hash of the content of the box around the segment, and the place of the box's first
-    voxel, RAS mm; "empty" for no voxel, None for a segment without a labelmap.
+    It is a hash of the content of the box around the segment, then the place of the box's first
+    voxel twice: RAS mm, and index in the segmentation's reference grid. "empty" for no voxel, None
+    for a segment without a labelmap.
     """
     image = segment.GetRepresentation(_LABELMAP)
     if image is None:
@@ -90,14 +97,28 @@ def fingerprint(segment: slicer.vtkSegment) -> str | None:
     box = boxAround(mask)
     if box is None:
         return "empty"
-    extent = image.GetExtent()
-    first = [s.start + a for s, a in zip(box[::-1], extent[::2], strict=True)]
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    place = matrix.MultiplyPoint([*first, 1.0])[:3]
     content = np.ascontiguousarray(mask[box])
     digest = hashlib.sha256(repr(content.shape).encode() + np.packbits(content).tobytes())
-    return " ".join([digest.hexdigest()[:32], *(f"{mm:.4f}" for mm in place)])
+    first = [s.start + a for s, a in zip(box[::-1], image.GetExtent()[::2], strict=True)]
+    place = gridOf(image) @ [*first, 1.0]
+    reference = referenceGrid(segmentation)
+    index = place if reference is None else np.linalg.solve(reference, place)
+    return " ".join([digest.hexdigest()[:32], *(f"{v:.4f}" for v in (*place[:3], *index[:3]))])
+
+
+def gridOf(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    """Return the matrix (4, 4) from an image's indices to RAS mm."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def referenceGrid(segmentation: slicer.vtkSegmentation) -> np.ndarray | None:
+    """Return the matrix (4, 4) from the reference grid's indices to RAS mm, None without one."""
+    converter = slicer.vtkSegmentationConverter
+    text = segmentation.GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    image = slicer.vtkOrientedImageData()
+    return gridOf(image) if converter.DeserializeImageGeometry(text, image, False) else None
 
 
 def boxAround(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
@@ -160,17 +181,17 @@ class _EditWatch:
         try:
             segmentation = node.GetSegmentation()
             for segmentID in segmentation.GetSegmentIDs():
-                markIfEdited(segmentation.GetSegment(segmentID))
+                markIfEdited(segmentation, segmentation.GetSegment(segmentID))
         finally:
             self._busy = False
 
 
-def markIfEdited(segment: slicer.vtkSegment) -> None:
+def markIfEdited(segmentation: slicer.vtkSegmentation, segment: slicer.vtkSegment) -> None:
     """Set the tag of a segment of the model to what its voxels say; leave all other segments."""
     drawn, drawnBy = tagOf(segment, VOXELS), tagOf(segment, ALGORITHM_TYPE)
     if not drawn or drawnBy not in (AUTOMATIC, SEMIAUTOMATIC):
         return
-    now = fingerprint(segment)
+    now = fingerprint(segmentation, segment)
     if now is None:
         return
     truth = AUTOMATIC if _isSame(drawn, now) else SEMIAUTOMATIC
@@ -179,11 +200,16 @@ def markIfEdited(segment: slicer.vtkSegment) -> None:
 
 
 def _isSame(first: str, second: str) -> bool:
-    """Return whether two fingerprints are of the same voxels, in spite of rounding on disk."""
+    """Return whether two fingerprints are of the same voxels, in spite of rounding on disk.
+
+    Hardening a transform moves voxels together with the reference grid, and choosing another
+    reference grid leaves them in place; only editing changes both.
+    """
     (digest, *place), (otherDigest, *otherPlace) = first.split(), second.split()
-    return digest == otherDigest and all(
-        abs(float(a) - float(b)) < _SAME_PLACE_MM for a, b in zip(place, otherPlace, strict=True)
-    )
+    if digest != otherDigest or len(place) != len(otherPlace):
+        return False
+    isNear = [abs(float(a) - float(b)) < _NEAR for a, b in zip(place, otherPlace, strict=True)]
+    return all(isNear[:3]) or all(isNear[3:])
 
 
 def _segmentationsOf(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSegmentationNode]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import slicer
 from a_finished_run import EXPERTS, FinishedRun, aCard
-from a_scan import aScan, aSegmentation
+from a_scan import aLinearTransform, aScan, aSegmentation
 
 AUTOMATIC, SEMIAUTOMATIC = "AUTOMATIC", "SEMIAUTOMATIC"
 
@@ -202,10 +202,18 @@ class TestNothingElseCountsAsEditing:
         assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
         assert drawnBy(answer) == UNTOUCHED
 
-    def test_a_transform(self, answer, volumeNode):
-        from a_scan import aLinearTransform
+    @pytest.mark.parametrize("linear", [None, np.eye(3)])
+    def test_a_transform_even_a_hardened_one(self, answer, linear):
+        answer.SetAndObserveTransformNodeID(aLinearTransform(linear).GetID())
+        assert drawnBy(answer) == UNTOUCHED
+        answer.HardenTransform()
+        answer.GetSegmentation().GetSegment("dr-m-ller").Modified()
+        assert drawnBy(answer) == UNTOUCHED
 
-        answer.SetAndObserveTransformNodeID(aLinearTransform().GetID())
+    def test_another_reference_grid(self, answer):
+        other = aScan(origin=(3.25, 4.5, 5.75))
+        answer.SetReferenceImageGeometryParameterFromVolumeNode(other)
+        answer.GetSegmentation().GetSegment("dr-m-ller").Modified()
         assert drawnBy(answer) == UNTOUCHED
 
 

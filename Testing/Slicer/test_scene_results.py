@@ -134,6 +134,7 @@ class TestTheSegments:
             "DiffOSeg.WeightsHash",
             "DiffOSeg.RegionLpsMm",
             "DiffOSeg.Notice",
+            "DiffOSeg.Warnings",
         ) == [
             EXPERTS[1],
             "8",
@@ -143,6 +144,7 @@ class TestTheSegments:
             run.card.hash,
             "[-1.5, 2.0, 3.0, 4.0, 5.0, 6.0]",
             NOTICE,
+            "The slices are thick. Distances were left out.",
         ]
 
     def test_of_an_empty_answer_is_there_and_empty(self, sinkFor, tmp_path):
@@ -448,6 +450,21 @@ class TestAChosenSegmentation:
         truth = [mine, *(r.maskOf(n, volumeNode) for r in (run, other) for n in r.probability)]
         for segmentID, expected in zip(segmentIDs, truth, strict=True):
             np.testing.assert_array_equal(voxels(chosen, segmentID, volumeNode), expected)
+
+    def test_keeps_what_it_says_of_a_former_run(self, sinkFor, run):
+        volumeNode = aScan()
+        chosen = run.into(sinkFor(volumeNode)).segmentationNode
+        sink = sinkFor(volumeNode, segmentationNode=chosen)
+        sink.begin(run.started)
+        list(sink.addExpert(run.result(CONSENSUS), run.folder))
+        done = run.done | {"provenance": run.done["provenance"] | {"seed": 99}}
+        list(sink.finish(done, run.folder))
+        assert json.loads(chosen.GetAttribute("DiffOSeg.Provenance"))["seed"] == 7
+        seeds = [
+            tags(chosen.GetSegmentation().GetSegment(segmentID), "DiffOSeg.Seed")[0]
+            for segmentID in chosen.GetSegmentation().GetSegmentIDs()
+        ]
+        assert seeds == ["7", "7", "7", "99"]
 
     def test_that_is_empty_is_put_on_the_volume(self, sinkFor, run):
         volumeNode, transform = aScan(), aLinearTransform()
