@@ -1,5 +1,6 @@
 """The application stand-in: scene, files, hierarchy, messages."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,8 @@ def test_errors_are_shown_at_the_users_desk_only(scene: Any, host: Any) -> None:
     with pytest.raises(ValueError, match="Because"):
         fail()
     host.setTestingEnabled(False)
-    try:
-        with pytest.raises(ValueError, match="Because"):
-            fail()
-    finally:
-        host.setTestingEnabled(True)
+    with pytest.raises(ValueError, match="Because"):
+        fail()
     assert SlicerHost.messages == ["It failed.\n\nBecause."]
 
 
@@ -131,12 +129,43 @@ def test_errors_in_slots_and_observers_are_kept(scene: Any, capfd: pytest.Captur
     assert "IndexError" in kept[1]
 
 
-def test_packaging_says_what_is_missing_and_installs_nothing(scene: Any, tmp_path: Path) -> None:
+@pytest.fixture
+def requirements(tmp_path: Path) -> Any:
+    """Return one requirement that is met and one that never will be."""
     from slicer import packaging
 
-    (tmp_path / "requirements.txt").write_text("numpy>=1\nno-such-package-anywhere>=2  # why\n")
-    requirements = packaging.load_requirements(tmp_path / "requirements.txt")
+    text = "# What we need\nnumpy>=1\n--index-url x\nno-such-package-anywhere>=2\n"
+    (tmp_path / "requirements.txt").write_text(text)
+    return packaging.load_requirements(tmp_path / "requirements.txt")
+
+
+def test_packaging_says_what_is_missing(requirements: Any) -> None:
+    from slicer import packaging
+
     assert packaging.pip_check("numpy>=1")
+    assert packaging.pip_check(["torch; sys_platform == 'nowhere'"])
     assert not packaging.pip_check(requirements)
-    packaging.pip_ensure(requirements)
+
+
+def test_a_remark_after_a_requirement_is_refused_as_in_slicer(scene: Any, tmp_path: Path) -> None:
+    from packaging.requirements import InvalidRequirement
+    from slicer import packaging
+
+    (tmp_path / "requirements.txt").write_text("numpy>=1  # why\n")
+    with pytest.raises(InvalidRequirement):
+        packaging.load_requirements(tmp_path / "requirements.txt")
+
+
+def test_nothing_is_installed_in_testing_mode(scene: Any, requirements: Any) -> None:
+    slicer.packaging.pip_ensure(requirements)
+    assert SlicerHost.pipCalls == []
+
+
+@pytest.mark.skipif("SLICER_SOURCE" in os.environ, reason="would really install")
+def test_installing_is_asked_for_and_kept(scene: Any, host: Any, requirements: Any) -> None:
+    host.setTestingEnabled(False)
+    SlicerHost.answers[:] = [False, True]
+    with pytest.raises(RuntimeError, match="declined"):
+        slicer.packaging.pip_ensure(requirements)
+    slicer.packaging.pip_ensure(requirements)
     assert SlicerHost.pipCalls == [["no-such-package-anywhere>=2"]]

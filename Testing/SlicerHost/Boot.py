@@ -29,6 +29,7 @@ def clear() -> None:
     boot()
     slicer.mrmlScene.Clear(False)
     slicer.app.layoutManager().restore(FOUR_UP)
+    slicer.app.setTestingEnabled(True)
     for record in (
         SlicerHost.answers,
         SlicerHost.messages,

@@ -227,6 +227,11 @@ class ctkRangeWidget(qt.QWidget):
 
 
 @widget
+class ctkDoubleRangeSlider(ctkRangeWidget):
+    pass
+
+
+@widget
 class ctkPathLineEdit(qt.QWidget):
     """A path with its history."""
 

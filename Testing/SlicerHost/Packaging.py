@@ -4,7 +4,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
+import slicer
+from packaging.requirements import InvalidRequirement, Requirement
 
 import SlicerHost
 
@@ -12,9 +13,9 @@ from .ScriptedModule import addModule
 
 
 def load_requirements(path: str | Path) -> list[Requirement]:
-    """Read a requirements file."""
-    lines = (line.partition("#")[0].strip() for line in Path(path).read_text().splitlines())
-    return [Requirement(line) for line in lines if line and not line.startswith("-")]
+    """Read a requirements file; as in Slicer a remark after a requirement is an error."""
+    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    return [Requirement(line) for line in lines if line and line[0] not in "#-"]
 
 
 def pip_check(req: Any) -> bool:
@@ -22,11 +23,30 @@ def pip_check(req: Any) -> bool:
     return all(_isMet(requirement) for requirement in _requirements(req))
 
 
-def pip_ensure(requirements: Any, **_: Any) -> None:
-    """Keep what is missing in SlicerHost.pipCalls."""
+def pip_ensure(
+    requirements: Any,
+    constraints: Any = None,
+    skip_packages: list[str] | None = None,
+    prompt_install: bool = True,
+    prompt_restart: bool = True,
+    requester: str | None = None,
+    skip_in_testing: bool = True,
+    show_progress: bool = True,
+) -> None:
+    """Keep what is missing in SlicerHost.pipCalls; ask first, but at the user's desk only.
+
+    Slicer passes over all of this in testing mode, unless told not to.
+
+    Raises:
+        RuntimeError: the answer was no.
+    """
     missing = [str(r) for r in _requirements(requirements) if not _isMet(r)]
-    if missing:
-        SlicerHost.pipCalls.append(missing)
+    if not missing or (skip_in_testing and slicer.app.testingEnabled()):
+        return
+    question = f"{len(missing)} Python packages need to be installed."
+    if prompt_install and not slicer.util.confirmOkCancelDisplay(question):
+        raise RuntimeError("User declined package installation")
+    pip_install(missing)
 
 
 def pip_install(requirements: Any, **_: Any) -> None:
@@ -41,7 +61,12 @@ def isPipInstallInProgress() -> bool:
 
 
 def _requirements(given: Any) -> list[Requirement]:
-    many = [given] if isinstance(given, (str, Requirement)) else given
+    if isinstance(given, str):
+        try:
+            return [Requirement(given)]
+        except InvalidRequirement:
+            return [Requirement(word) for word in given.split()]
+    many = [given] if isinstance(given, Requirement) else given
     return [one if isinstance(one, Requirement) else Requirement(one) for one in many]
 
 

@@ -44,8 +44,8 @@ class Checked(Connector):
     signal = "toggled(bool)"
 
     def prepare(self) -> None:
-        if isinstance(self.widget, qt.QPushButton) and not self.widget.checkable:
-            raise RuntimeError("A button tied to a bool must be checkable")
+        if hasattr(self.widget, "checkable"):
+            self.widget.checkable = True
 
     def read(self) -> bool:
         return bool(self.widget.checked)
@@ -56,25 +56,25 @@ class Checked(Connector):
 
 class Number(Connector):
     signal = "valueChanged(double)"
+    widest = float("inf")
 
     def prepare(self) -> None:
-        limits = [
-            v for v in self.field.validators if hasattr(v, "minimum") or hasattr(v, "maximum")
-        ]
-        for limit in limits:
-            if hasattr(limit, "minimum"):
-                self.widget.minimum = limit.minimum
-            if hasattr(limit, "maximum"):
-                self.widget.maximum = limit.maximum
+        low = [v.minimum for v in self.field.validators if hasattr(v, "minimum")]
+        high = [v.maximum for v in self.field.validators if hasattr(v, "maximum")]
         sliders = (ctk.ctkSliderWidget, slicer.qMRMLSliderWidget, qt.QSlider)
-        if type(self.widget) in sliders and not limits:
-            raise RuntimeError(f"A slider must have limits: annotate '{self.field.name}'")
+        if type(self.widget) in sliders and not (low and high):
+            raise RuntimeError(f"A slider must be bounded: annotate '{self.field.name}'")
+        self._setDigits()
+        self.widget.minimum = (low or [-self.widest])[0]
+        self.widget.maximum = (high or [self.widest])[0]
+
+    def _setDigits(self) -> None:
+        if self.field.type is int and hasattr(self.widget, "decimals"):
+            self.widget.decimals = 0
         for annotation in self.field.annotations:
             name = type(annotation).__name__
             if name in ("Decimals", "SingleStep"):
                 setattr(self.widget, name[0].lower() + name[1:], annotation.value)
-        if self.field.type is int and hasattr(self.widget, "decimals"):
-            self.widget.decimals = 0
 
     def read(self) -> float:
         return self.field.type(self.widget.value)
@@ -85,6 +85,7 @@ class Number(Connector):
 
 class WholeNumber(Number):
     signal = "valueChanged(int)"
+    widest = 2**31 - 1
 
 
 class Chosen(Connector):
@@ -92,7 +93,7 @@ class Chosen(Connector):
 
     def prepare(self) -> None:
         choices = [v.choices for v in self.field.validators if hasattr(v, "choices")]
-        if isinstance(self.field.type, type) and issubclass(self.field.type, enum.Enum):
+        if self.field.isEnum:
             choices = [list(self.field.type)]
         if not choices:
             raise RuntimeError(f"A combo box needs choices: annotate '{self.field.name}'")
@@ -159,21 +160,20 @@ class Node(Connector):
 
 
 def connector(widget: Any, field: Any) -> Connector:
-    """Return what ties the widget to the field; as in Slicer an exact match of both types.
+    """Return what ties the widget to the field: as in Slicer, both types match exactly.
 
     Raises:
         RuntimeError: Slicer has no connector for them.
     """
     for widgets, types, kind in _KINDS:
-        fits = field.isNode if types == "node" else _isOf(field.type, types)
+        fits = field.isNode if types == "node" else _isOf(field, types)
         if type(widget) in widgets and fits:
             return kind(widget, field)
     raise RuntimeError(f"Cannot tie '{field.name}' ({field.type}) to a {type(widget).__name__}")
 
 
-def _isOf(kind: Any, types: tuple[type, ...]) -> bool:
-    isEnum = isinstance(kind, type) and issubclass(kind, enum.Enum) and enum.Enum in types
-    return kind in types or isEnum
+def _isOf(field: Any, types: tuple[type, ...]) -> bool:
+    return field.type in types or (field.isEnum and enum.Enum in types)
 
 
 _SLIDERS = (
@@ -192,7 +192,7 @@ _KINDS: tuple[tuple[tuple[type, ...], Any, type[Connector]], ...] = (
     (_COMBOS, (int, float, str, bool, enum.Enum), Chosen),
     ((qt.QLineEdit,), (str,), Text),
     ((qt.QLabel,), (str,), Label),
-    ((qt.QTextEdit, qt.QPlainTextEdit), (str,), PlainText),
+    ((qt.QTextEdit,), (str,), PlainText),
     ((ctk.ctkPathLineEdit,), (str, pathlib.Path), Path),
     ((slicer.qMRMLNodeComboBox,), "node", Node),
 )
