@@ -6,6 +6,7 @@ and nothing here mixes them.
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,13 +80,19 @@ class ExpertRow:
     surface_95_mm: float | None
 
 
-def table(comparison: Comparison, volume: Volume) -> tuple[ExpertRow, ...]:
-    """Return a row for every result, in the comparison's order."""
+def table(
+    comparison: Comparison, volume: Volume, *, surfaces: bool = True
+) -> tuple[ExpertRow, ...]:
+    """Return a row for every result, in the comparison's order.
+
+    Surface distances are None without ``surfaces``, and where MONAI, whose first import takes
+    seconds, is not installed.
+    """
     consensus = comparison.results.get(CONSENSUS)
     intensities = crop_to_region(volume.array, comparison)
     slice_axis = ModelGrid.fit(comparison.geometry, spacing_mm=1.0).axes[0]
     return tuple(
-        _row(result, consensus, intensities, comparison.region_geometry, slice_axis)
+        _row(result, consensus, intensities, comparison.region_geometry, slice_axis, surfaces)
         for result in comparison.results.values()
     )
 
@@ -208,9 +215,10 @@ def _row(
     intensities: np.ndarray,
     geometry: Geometry,
     slice_axis: int,
+    surfaces: bool,
 ) -> ExpertRow:
     volume = int(result.mask.sum()) * geometry.voxel_volume_ml
-    against = _against(result, consensus, geometry)
+    against = _against(result, consensus, geometry, surfaces)
     return ExpertRow(
         name=result.name,
         volume_ml=volume,
@@ -227,18 +235,22 @@ def _row(
 
 
 def _against(
-    result: ExpertResult, consensus: ExpertResult | None, geometry: Geometry
+    result: ExpertResult, consensus: ExpertResult | None, geometry: Geometry, surfaces: bool
 ) -> Mapping[str, float | None]:
     """Return one expert's numbers against the consensus; nothing for the consensus itself."""
     if consensus is None or result.name == CONSENSUS:
         return {}
     own, agreed = (int(r.mask.sum()) * geometry.voxel_volume_ml for r in (result, consensus))
-    distances = surface_distances(result.mask, consensus.mask, geometry) or (None, None)
+    distances = None
+    if surfaces:
+        with suppress(ImportError):
+            distances = surface_distances(result.mask, consensus.mask, geometry)
+    mean, far = distances or (None, None)
     return {
         "difference_ml": own - agreed,
         "difference_percent": 100 * (own - agreed) / agreed if agreed else None,
-        "surface_mm": distances[0],
-        "surface_95_mm": distances[1],
+        "surface_mm": mean,
+        "surface_95_mm": far,
     }
 
 

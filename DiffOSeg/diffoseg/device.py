@@ -29,7 +29,7 @@ def chosen_device(choice: str) -> torch.device:
             f"There is no device {choice!r:.40}. Choose from auto, {', '.join(there)}."
         )
     if not there[choice]:
-        raise InputError(f"torch finds no {choice} device on this computer. Use --device cpu.")
+        raise InputError(f"torch finds no {choice} device on this computer. Choose cpu or auto.")
     return torch.device(choice)
 
 
