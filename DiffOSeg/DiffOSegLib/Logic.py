@@ -26,7 +26,8 @@ _WAIT_SECONDS = 0.005  # between two looks of a script that waits
 class DiffOSegLogic(ScriptedLoadableModuleLogic):
     """One run at a time, in a process of its own; without qt, so that scripts can use it.
 
-    Nothing here blocks but :meth:`wait`. Whoever shows a panel calls :meth:`tick` every 30 ms.
+    Nothing here blocks but :meth:`wait`. Whoever shows a panel calls :meth:`tick` every 30 ms
+    while it is ``busy``.
 
     Attributes:
         description: what the worker said of the computer when it was last asked; None before.
@@ -184,7 +185,6 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
             run.removeFolder()
         self._leaving.clear()
         self._describing = ""
-        atexit.unregister(self.shutdown)
 
     def _route(self, message: Message) -> None:
         jobID = message["id"]

@@ -190,8 +190,8 @@ class Run:
         yield from SceneInputs.writeImage(volumeNode, start, size, self._folder / IMAGE)
 
     def _ask(self) -> bool:
-        """Ask the worker, once it is done with what was asked before."""
-        if self._worker.openJobs:
+        """Ask the worker, once it has let go of a run that was abandoned."""
+        if self._worker.openRuns:
             return False
         if self._worker.lost:
             sentence = _("The process that computes had ended; it is started again.")
@@ -225,7 +225,7 @@ class Run:
 
     def _finish(self, done: Message) -> None:
         self._finished = True
-        self._end(RunEvent("cancelled" if done["stopped"] else "done", done["sentence"], 1.0))
+        self._end(RunEvent("cancelled" if done["stopped"] else "done", done["sentence"]))
 
     def _endByWorker(self, message: Message) -> None:
         if message["code"] == CANCELLED:

@@ -80,6 +80,11 @@ class WorkerClient:
         """The ids of jobs that have not had their last message."""
         return tuple(self._open)
 
+    @property
+    def openRuns(self) -> tuple[str, ...]:
+        """The ids of those among them that are runs."""
+        return tuple(jobID for jobID, job in self._open.items() if job["do"] == "run")
+
     def send(self, message: Mapping[str, Any]) -> None:
         """Ask for a job; starts the worker where there is none. Never raises: poll() tells."""
         job = dict(message)

@@ -1,4 +1,4 @@
-"""Which processes are alive, asked of the system itself."""
+"""Which processes are alive, asked of the system itself, and how long calls took."""
 
 import sys
 import time
@@ -30,3 +30,10 @@ def gone_within(group: int, seconds: float) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def never_held(seconds: list[float]) -> bool:
+    """Whether no call held its caller for 100 ms; the system may have stopped one in between."""
+    *others, longest = sorted(seconds)
+    print(f"longest of {len(seconds)} calls {longest * 1000:.1f} ms")
+    return max(others, default=0.0) < 0.1 and longest < 0.5
