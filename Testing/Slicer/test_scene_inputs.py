@@ -259,6 +259,18 @@ class TestTheRegionOfASegment:
         found = indices(inputs.geometryOf(volumeNode), box)
         np.testing.assert_allclose(found, [(19.5, 9.5, 2.5), (26.5, 14.5, 5.5)], atol=1e-6)
 
+    def test_follows_the_segment_in_the_world_where_only_the_volume_is_moved(self, inputs, mask):
+        volumeNode = aScan()
+        segmentationNode = aSegmentation(volumeNode, mask)
+        before = inputs.segmentRegion(segmentationNode, "mine", volumeNode, 0.0)
+        shift = np.eye(4)
+        shift[:3, 3] = (1.5, -2, 3)
+        transform = aLinearTransform()
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(shift))
+        volumeNode.SetAndObserveTransformNodeID(transform.GetID())
+        after = inputs.segmentRegion(segmentationNode, "mine", volumeNode, 0.0)
+        np.testing.assert_allclose(np.subtract(after.lower, before.lower), (1.5, -2, -3))
+
     def test_grows_by_the_margin(self, inputs, mask):
         volumeNode = aScan()
         segmentationNode = aSegmentation(volumeNode, mask)

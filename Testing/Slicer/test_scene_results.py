@@ -552,7 +552,8 @@ class TestARunThatEndsEarly:
                 slicer.mrmlScene.RemoveNode(volumeNode)
             elif event == "scene":
                 slicer.mrmlScene.Clear(False)
-            sink.abandon()
+            else:
+                sink.abandon()
 
         total = sum(1 for _ in run.steps(sinkFor(aScan())))
         for moment in range(total):
@@ -566,6 +567,14 @@ class TestARunThatEndsEarly:
             list(steps)
             assert nodesOfScene() <= before
             slicer.mrmlScene.Clear(False)
+
+    def test_may_begin_after_its_volume_is_gone(self, sinkFor, run):
+        volumeNode = aScan()
+        sink = sinkFor(volumeNode)
+        slicer.mrmlScene.RemoveNode(volumeNode)
+        before = nodesOfScene()
+        run.into(sink)
+        assert nodesOfScene() == before
 
     def test_goes_on_without_the_table_and_maps_that_a_reader_removes(self, sinkFor, run):
         sink = sinkFor(aScan())
