@@ -33,6 +33,14 @@ def test_application_answers_as_slicer_does(scene: Any, host: Any) -> None:
     assert slicer.util.settingsValue("Nothing/Such", 3, converter=int) == 3
 
 
+def test_settings_are_kept_and_forgotten_with_the_test(scene: Any, host: Any) -> None:
+    qt.QSettings().setValue("DiffOSeg/Device", "cpu")
+    assert slicer.util.settingsValue("DiffOSeg/Device", "auto") == "cpu"
+    assert host.userSettings().value("DiffOSeg/Device") == "cpu"
+    SlicerHost.clear()
+    assert slicer.util.settingsValue("DiffOSeg/Device", "auto") == "auto"
+
+
 def test_main_window_has_a_status_bar(scene: Any) -> None:
     assert slicer.util.showStatusMessage("Ready")
     assert slicer.util.mainWindow().statusBar().currentMessage() == "Ready"

@@ -139,8 +139,28 @@ def test_a_grid_arrangement_is_drawn_row_by_row(volume: Any, tmp_path: Path) -> 
 def test_clearing_goes_back_to_the_default_arrangement(scene: Any) -> None:
     manager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
     assert len(manager().shownViews()) == 1
+    manager().sliceWidget("Red").mrmlSliceNode().SetOrientation("Coronal")
+    node = manager().layoutLogic().GetLayoutNode()
+    node.AddLayoutDescription(906, TWO.format("Left906", "Right906"))
+    manager().setLayout(906)
+
     SlicerHost.clear()
+
     assert len(manager().shownViews()) == 4
+    assert sorted(manager().sliceViewNames()) == ["Green", "Red", "Yellow"]
+    assert manager().sliceWidget("Red").mrmlSliceNode().GetOrientation() == "Axial"
+
+
+def test_a_view_goes_with_its_node(scene: Any) -> None:
+    node = manager().layoutLogic().GetLayoutNode()
+    node.AddLayoutDescription(905, TWO.format("Left905", "Right905"))
+    manager().setLayout(905)
+    kept = slicer.app.applicationLogic().GetSliceLogics().GetNumberOfItems()
+    left = manager().sliceWidget("Left905").mrmlSliceNode()
+    manager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    scene.RemoveNode(left)
+    assert "Left905" not in manager().sliceViewNames()
+    assert slicer.app.applicationLogic().GetSliceLogics().GetNumberOfItems() == kept - 1
 
 
 def test_linked_views_of_one_orientation_move_together(volume: Any) -> None:

@@ -101,9 +101,8 @@ class Application(QtWidgets.QApplication):
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         for which in (QtCore.QSettings.UserScope, QtCore.QSettings.SystemScope):
             QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, which, self._folder.name)
-        self._settings = QtCore.QSettings(
-            f"{self._folder.name}/Slicer.ini", QtCore.QSettings.IniFormat
-        )
+        self.setOrganizationName("SlicerHost")
+        self._settings = QtCore.QSettings()
         self._layout = LayoutManager(scene, logic)
         self._window = MainWindow()
 

@@ -24,11 +24,10 @@ def clear() -> None:
 
     import SlicerHost
 
-    from .Layout import FOUR_UP
-
     boot()
     slicer.mrmlScene.Clear(False)
-    slicer.app.layoutManager().restore(FOUR_UP)
+    slicer.app.layoutManager().restore()
+    slicer.app.settings().clear()
     slicer.app.setTestingEnabled(True)
     for record in (
         SlicerHost.answers,

@@ -8,9 +8,10 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Signal
 
-from .Views import SliceView, ThreeDView
+from .Views import SIZE, SliceView, ThreeDView
 
 FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
 
 
 class SliceController:
@@ -80,6 +81,10 @@ class ThreeDWidget:
         return self._view.node
 
 
+def _viewOf(widget: SliceWidget | ThreeDWidget) -> Any:
+    return widget.sliceView() if isinstance(widget, SliceWidget) else widget.threeDView()
+
+
 class LayoutManager(qt.QObject):
     """slicer.app.layoutManager()."""
 
@@ -97,6 +102,7 @@ class LayoutManager(qt.QObject):
         node = self._logic.GetLayoutNode()
         node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onLayoutNodeModified)
         scene.AddObserver(scene.EndCloseEvent, self._onLayoutNodeModified)
+        scene.AddObserver(scene.NodeRemovedEvent, self._onNodeRemoved)
         node.SetViewArrangement(FOUR_UP)
 
     def layoutLogic(self) -> Any:
@@ -153,9 +159,7 @@ class LayoutManager(qt.QObject):
         widgets = [
             self.viewWidget(nodes.GetItemAsObject(i)) for i in range(nodes.GetNumberOfItems())
         ]
-        return [
-            w.sliceView() if isinstance(w, SliceWidget) else w.threeDView() for w in widgets if w
-        ]
+        return [_viewOf(widget) for widget in widgets if widget is not None]
 
     def _onLayoutNodeModified(self, *_: Any) -> None:
         nodes = self._logic.GetViewNodes()
@@ -163,11 +167,21 @@ class LayoutManager(qt.QObject):
         for node in shown:
             self._makeView(node)
         for widget in (*self._slices.values(), *self._threeD.values()):
-            view = widget.sliceView() if isinstance(widget, SliceWidget) else widget.threeDView()
-            view.node.SetMappedInLayout(int(view.node in shown))
+            node = _viewOf(widget).node
+            node.SetMappedInLayout(int(node in shown))
         if self._current != self._getLayout():
             self._current = self._getLayout()
             self.layoutChanged.emit(self._current)
+
+    def _onNodeRemoved(self, *_: Any) -> None:
+        """Let go of views whose nodes have left the scene."""
+        for known, logics in (
+            (self._slices, self._application.GetSliceLogics()),
+            (self._threeD, self._application.GetViewLogics()),
+        ):
+            gone = [n for n, widget in known.items() if _viewOf(widget).node.GetScene() is None]
+            for name in gone:
+                logics.RemoveItem(_viewOf(known.pop(name)).logic)
 
     def _makeView(self, node: Any) -> None:
         name = node.GetLayoutName()
@@ -185,11 +199,17 @@ class LayoutManager(qt.QObject):
             return self._threeD[tag].threeDView()
         return None  # tables and plots are not drawn
 
-    def restore(self, layout: int) -> None:
-        """Go back to an arrangement and to views that are unlinked."""
-        self.setLayout(layout)
+    def restore(self) -> None:
+        """Go back to four views as they are when the application starts, and to no others."""
+        self.setLayout(FOUR_UP)
         for view in self.sliceViews():
+            if view not in self.shownViews():
+                self._scene.RemoveNode(view.logic.GetSliceCompositeNode())
+                self._scene.RemoveNode(view.node)
+                continue
             view.logic.GetSliceCompositeNode().SetLinkedControl(False)
+            view.node.SetOrientation(ORIENTATIONS[view.node.GetLayoutName()])
+            view.setSize(SIZE)
 
     def description(self) -> ElementTree.Element:
         """Return the current arrangement as it was described."""
