@@ -11,9 +11,8 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from . import ExpertGrid
+from . import ExpertGrid, Shadows
 from .DisagreementOverlay import DisagreementOverlay
-from .ExpertGrid import OWN
 from .Outlines import Outlines
 from .SegmentPlaces import largestSection
 
@@ -28,7 +27,7 @@ class ComparisonViews(VTKObservationMixin):
         self._inGrid: tuple[str, str] | None = None  # IDs of the segmentation and the volume
         self._formerlyVisible: dict[str, list[str]] = {}
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onStartClose)
         self.addObserver(scene, scene.EndImportEvent, self._onEndImport)
         self._onEndImport()
@@ -37,7 +36,7 @@ class ComparisonViews(VTKObservationMixin):
         """Put everything back and let go of the scene."""
         self.leaveGrid()
         self._overlay.hide()
-        self._outlines.removeObservers()
+        self._outlines.hide()
         self.removeObservers()
 
     # --- outlines --------------------------------------------------------------------------------
@@ -156,14 +155,17 @@ class ComparisonViews(VTKObservationMixin):
     # --- what happens meanwhile ------------------------------------------------------------------
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAboutToBeRemoved(self, _scene: Any, _event: str, node: Any) -> None:
+    def _onNodeRemoved(self, _scene: Any, _event: str, node: Any) -> None:
+        """Put back what showed the node; not before it is gone, or its views' pipelines crash."""
         if self._inGrid is not None and node.GetID() in self._inGrid:
             self.leaveGrid()
         if node.GetID() == self._overlay.shownID:
             self._overlay.hide()
-        if isinstance(node, slicer.vtkMRMLSegmentationNode):
+        if node.IsA("vtkMRMLSegmentationNode"):
             self._formerlyVisible.pop(node.GetID(), None)
-            _removeOwnDisplayNodes(node)
+            for shadow in Shadows.shadows():
+                if Shadows.original(shadow) is None:
+                    Shadows.remove(shadow)
 
     def _onStartClose(self, *_args: Any) -> None:
         self.leaveGrid()
@@ -171,11 +173,9 @@ class ComparisonViews(VTKObservationMixin):
         self._formerlyVisible.clear()
 
     def _onEndImport(self, *_args: Any) -> None:
-        """Take away a grid that the scene was saved with, and go on with its outlines."""
+        """Take away a grid that the scene was saved with."""
         if self._inGrid is None or not self.gridShown:
             self.leaveGrid()
-        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-            self._outlines.follow(node)
 
     def _onLayoutModified(self, *_args: Any) -> None:
         """Put the display nodes back when the reader has chosen another layout."""
@@ -205,11 +205,3 @@ def _putBehind(view: slicer.vtkMRMLSliceNode, volumeNode: slicer.vtkMRMLScalarVo
     composite.SetBackgroundVolumeID(volumeNode.GetID())
     logic.FitSliceToBackground()
     logic.SnapSliceOffsetToIJK()
-
-
-def _removeOwnDisplayNodes(segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
-    """Take our display nodes out of the scene with the segmentation that they belong to."""
-    for n in reversed(range(segmentationNode.GetNumberOfDisplayNodes())):
-        display = segmentationNode.GetNthDisplayNode(n)
-        if display is not None and display.GetAttribute(OWN):
-            slicer.mrmlScene.RemoveNode(display)

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from .ExpertGrid import gridViews
 
 _OPACITY = 0.6
+_LEGEND = (0.06, 0.4)  # width and height as parts of the view; the labels' size follows the width
 _MAP = "DiffOSeg.Map"  # the attribute by which a map tells what it is
 
 
@@ -26,6 +27,7 @@ class DisagreementOverlay:
     def __init__(self) -> None:
         self._former: dict[str, Foreground] = {}
         self._shownID: str | None = None
+        self._legendID: str | None = None
 
     @property
     def shownID(self) -> str | None:
@@ -39,7 +41,7 @@ class DisagreementOverlay:
         for composite in _composites():
             self._former[composite.GetID()] = _foregroundOf(composite)
             _put(composite, Foreground(node.GetID(), _OPACITY, composite.Alpha))
-        _addLegend(node)
+        self._legendID = _addLegend(node)
 
     def hide(self) -> None:
         """Put the former foreground back, unless the reader has put another there meanwhile."""
@@ -49,14 +51,12 @@ class DisagreementOverlay:
             if gone or (node is not None and self._isMap(node)):
                 former = self._former.get(composite.GetID(), Foreground(None, 0.0, composite.Alpha))
                 _put(composite, former)
-                _removeLegend(node)
+                self._legendID = self._legendID or _legendOf(node)
+        legend = slicer.mrmlScene.GetNodeByID(self._legendID or "")
+        if legend is not None:
+            slicer.mrmlScene.RemoveNode(legend)
         self._former.clear()
-        self._shownID = None
-
-    def forget(self) -> None:
-        """Forget all views, after their scene was closed."""
-        self._former.clear()
-        self._shownID = None
+        self._shownID = self._legendID = None
 
     def _isMap(self, node: slicer.vtkMRMLNode) -> bool:
         """Return whether a node is a disagreement map, also one from a loaded scene."""
@@ -83,24 +83,27 @@ def _put(composite: slicer.vtkMRMLSliceCompositeNode, foreground: Foreground) ->
     composite.SetCompositing(foreground.compositing)
 
 
-def _addLegend(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+def _addLegend(node: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+    """Add a legend for the map's colours; return its node ID."""
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     if legend is None:
-        return
+        return None
     legend.SetTitleText(_("Disagreement between experts\n(standard deviation)"))
     legend.SetLabelFormat("%.1f")
     legend.SetNumberOfLabels(6)
-    legend.SetSize(0.12, 0.45)
+    legend.SetSize(*_LEGEND)
     legend.SetVisibility3D(False)
     cells = gridViews()[1:]  # in the grid, one legend is enough
     for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
         if view not in cells:
             legend.AddViewNodeID(view.GetID())
     legend.SetVisibility(True)
+    return legend.GetID()
 
 
-def _removeLegend(node: "slicer.vtkMRMLScalarVolumeNode | None") -> None:
-    if node is not None and node.GetDisplayNode() is not None:
-        legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
-        if legend is not None:
-            slicer.mrmlScene.RemoveNode(legend)
+def _legendOf(node: slicer.vtkMRMLScalarVolumeNode | None) -> str | None:
+    """Return the node ID of the legend that a map has, as one from a loaded scene does."""
+    if node is None or node.GetDisplayNode() is None:
+        return None
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+    return legend.GetID() if legend is not None else None

@@ -9,10 +9,10 @@ from itertools import chain
 
 import slicer
 
+from . import Shadows
 from .GridLayout import LAYOUT, TAGS, Cell, description, rowsOf
 from .SegmentPlaces import largestSection, spanOf
 
-OWN = "DiffOSeg.View"  # on display nodes that are the comparison views' and not the reader's
 _GRID = "grid"
 _KEPT_OUT = "DiffOSeg.KeptOutOfGrid"  # on the reader's display nodes
 _FORMER_LAYOUT = "DiffOSeg.FormerLayout"  # on the layout node
@@ -52,9 +52,10 @@ def show(
         _arrange(description(rows))
         cells = list(chain(*rows))
         _keepOthersOut(cells)
+        shadow = Shadows.cast(segmentationNode, _GRID)
         for cell in cells:
             _dress(cell, volumeNode)
-            _draw(cell, segmentationNode)
+            _draw(cell, shadow)
         views = [_viewOf(cell) for cell in cells]
         if keepPlace:
             _follow(views)
@@ -99,10 +100,10 @@ def _arrange(text: str) -> None:
 
 def _takeAway() -> None:
     """Remove what the grid draws and let the reader's drawings be shown everywhere again."""
+    for shadow in Shadows.shadows(_GRID):
+        Shadows.remove(shadow)
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
-        if node.GetAttribute(OWN) == _GRID:
-            slicer.mrmlScene.RemoveNode(node)
-        elif node.GetAttribute(_KEPT_OUT):
+        if node.GetAttribute(_KEPT_OUT):
             if node.GetAttribute(_KEPT_OUT) == _joined(node.GetViewNodeIDs()):
                 node.RemoveAllViewNodeIDs()  # else the reader has changed it meanwhile
             node.RemoveAttribute(_KEPT_OUT)
@@ -139,17 +140,9 @@ def _dress(cell: Cell, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         node.SetSaveWithScene(False)
 
 
-def _draw(cell: Cell, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
-    """Add a display node to the segmentation that draws the cell's segments in its view alone."""
-    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationDisplayNode")
-    display.SetName(f"DiffOSeg grid {cell.title}")
-    display.SetAttribute(OWN, _GRID)
-    display.AddViewNodeID(_viewOf(cell).GetID())
-    segmentationNode.AddAndObserveDisplayNodeID(display.GetID())
-    display.SetAllSegmentsVisibility(False)
-    for segmentID in cell.segmentIDs:
-        display.SetSegmentVisibility(segmentID, True)
-    display.SetVisibility3D(False)
+def _draw(cell: Cell, shadow: slicer.vtkMRMLSegmentationNode) -> None:
+    """Draw the cell's segments in its view alone."""
+    display = Shadows.addDisplay(shadow, cell.segmentIDs, _viewOf(cell).GetID())
     display.SetVisibility2DFill(len(cell.segmentIDs) == 1)
     display.SetOpacity2DFill(_FILL)
     display.SetSliceIntersectionThickness(_THICKNESS)

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 import slicer
 from slicer.i18n import tr as _
 
-from .SegmentPlaces import consensusFirst
+from .SegmentPlaces import consensusFirst, isEmpty
 
 LAYOUT = 64301  # any number that no other extension's layout has
 TAGS = "DiffOSeg"  # the cells' layout names begin with it
@@ -44,7 +44,10 @@ def rowsOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[list[Cell]]
     cells: list[Cell] = []
     for segmentID in ids:
         segment = segmentation.GetSegment(segmentID)
-        cells.append(Cell(_tag(len(cells)), segment.GetName(), segment.GetColor(), (segmentID,)))
+        title = segment.GetName()
+        if isEmpty(segment):
+            title = _("{name}: nothing marked").format(name=title)
+        cells.append(Cell(_tag(len(cells)), title, segment.GetColor(), (segmentID,)))
     rows, columns = arrangement(len(ids))
     if len(ids) < rows * columns:
         cells.append(Cell(_tag(len(cells)), _("All"), _GREY, tuple(ids)))

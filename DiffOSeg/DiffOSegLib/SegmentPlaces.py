@@ -48,6 +48,11 @@ def isConsensus(segment: slicer.vtkSegment) -> bool:
     return (tagOf(segment, EXPERT) or segment.GetName() or "").casefold() == CONSENSUS
 
 
+def isEmpty(segment: slicer.vtkSegment) -> bool:
+    """Return whether a segment has no voxel."""
+    return _mask(segment) is None
+
+
 def largestSection(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Section | None:
     """Return the largest section of the consensus, or of the first segment that is not empty.
 
