@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import qt
 
@@ -42,6 +43,14 @@ def test_misspelled_properties_are_refused(scene: Any, kind: str) -> None:
         cls().txt = "Go"
     with pytest.raises(AttributeError):
         cls().enabeld  # noqa: B018
+
+
+def test_numpys_numbers_are_not_converted(scene: Any) -> None:
+    box = qt.QSpinBox()
+    with pytest.raises(ValueError, match="plain value"):
+        box.value = np.int64(3)
+    box.value = int(np.int64(3))
+    assert box.value == 3
 
 
 def test_methods_cannot_be_overwritten(label: Any) -> None:

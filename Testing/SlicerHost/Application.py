@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,23 @@ class IOManager:
         return "SegmentationFile" if path.endswith((".seg.nrrd", ".seg.nhdr")) else "VolumeFile"
 
 
-class ModuleSelector:
+class ModuleSelector(qt.QObject):
     """The list of modules in the toolbar."""
 
-    def __init__(self) -> None:
-        self.selectedModule = ""
+    moduleSelected = QtCore.Signal(str)
+    selectedModule = QtCore.Property(str, lambda self: vars(self).get("_selected", ""))
 
     def selectModule(self, name: str) -> None:
-        old, self.selectedModule = self.selectedModule, name
+        """Leave one module's panel and enter another's."""
+        old, self._selected = self.selectedModule, name
         for module, method in ((old, "exit"), (name, "enter")):
-            widget = getattr(slicer.modules, f"{module}Widget", None)
-            getattr(widget, method, lambda: None)()
+            known = getattr(slicer.modules, module.lower(), None)
+            if not hasattr(known, "widgetRepresentation"):
+                continue
+            frame = known.widgetRepresentation()
+            frame.isEntered = method == "enter"
+            getattr(frame.self(), method, lambda: None)()
+        self.moduleSelected.emit(name)
 
 
 class MainWindow(qt.QMainWindow):
@@ -123,6 +130,13 @@ class Application(QtWidgets.QApplication):
     slicerHome = Property(str, lambda self: sys.prefix)
     extensionsInstallPath = Property(str, lambda self: self._folder.name)
     applicationName = Property(str, lambda self: "Slicer")
+
+    def completeStartup(self) -> None:
+        """Tell that all is loaded; each listener hears it once, as in Slicer."""
+        self.startupCompleted.emit()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # there may be nobody
+            self.startupCompleted.disconnect()
 
     def testingEnabled(self) -> bool:
         return self._testing

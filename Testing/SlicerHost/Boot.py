@@ -27,6 +27,7 @@ def clear() -> None:
     boot()
     slicer.mrmlScene.Clear(False)
     slicer.app.layoutManager().restore()
+    slicer.util.mainWindow().moduleSelector().selectModule("")
     slicer.app.settings().clear()
     slicer.app.setTestingEnabled(True)
     for record in (
@@ -88,7 +89,7 @@ def _start() -> Any:
 
     Messages.install()
     sys.excepthook = _remember
-    application.startupCompleted.emit()
+    application.completeStartup()
     return application
 
 

@@ -15,7 +15,6 @@ class qSlicerScriptedLoadableModule:
     def __init__(self, path: Path) -> None:
         self.path, self.name = str(path), path.stem
         self.title, self.hidden, self.icon = path.stem, False, qt.QIcon()
-        self._code: Any = None
         self._widget: Any = None
         self._logic: Any = None
 
@@ -36,9 +35,7 @@ class qSlicerScriptedLoadableModule:
         widget = slicer.qSlicerScriptedLoadableModuleWidget()
         widget.setLayout(qt.QVBoxLayout())
         widget.setMRMLScene(slicer.mrmlScene)
-        widget._python = getattr(self._code, self.name + "Widget")(widget)
-        setattr(slicer.modules, self.name + "Widget", widget._python)
-        widget._python.setup()
+        widget.setPythonClass(self.name + "Widget")
         return widget
 
 
@@ -58,13 +55,13 @@ def loadModule(path: Path) -> qSlicerScriptedLoadableModule:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
-    module._code = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module._code
-    spec.loader.exec_module(module._code)
+    code = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = code
+    spec.loader.exec_module(code)
     setattr(slicer.modules, path.stem.lower(), module)  # first: resourcePath asks for it
     setattr(slicer.moduleNames, path.stem, path.stem)
-    started = getattr(module._code, path.stem)(module)
+    started = getattr(code, path.stem)(module)
     setattr(slicer.modules, path.stem + "Instance", started)
-    slicer.app.startupCompleted.emit()
+    slicer.app.completeStartup()
     slicer.app.moduleManager().moduleLoaded.emit(path.stem)
     return module

@@ -1,5 +1,6 @@
 """Stand-ins for Slicer's scene-aware widgets, in the module `slicer`."""
 
+import sys
 from typing import Any
 
 import qt
@@ -46,8 +47,22 @@ class qSlicerWidget(qMRMLWidget):
 class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     """The panel's frame; `self()` is the module's own widget object."""
 
+    isEntered = stored(bool, "isEntered", False)
+
     def self(self) -> Any:
         return vars(self).get("_python")
+
+    def setPythonClass(self, name: str) -> None:
+        """Fill the frame by the class of that name in the module of that name."""
+        self._className = name
+        self.reload()
+
+    def reload(self) -> None:
+        """Make the module's widget anew from its code, which may have changed."""
+        code = sys.modules[self._className.removesuffix("Widget")]
+        self._python = getattr(code, self._className)(self)
+        setattr(slicer.modules, self._className, self._python)
+        self._python.setup()
 
 
 @widget

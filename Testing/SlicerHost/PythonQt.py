@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
@@ -209,6 +210,9 @@ def _isBare(cls: type) -> bool:
 
 def _setAttribute(instance: Any, name: str, value: Any) -> None:
     cls = type(instance)
+    foreign = isinstance(value, np.generic) and not isinstance(value, (float, str))
+    if foreign and _isBare(cls):
+        raise ValueError(f"'{name}' takes a plain value: PythonQt converts no {type(value)}")
     known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if isinstance(known, QtCore.Property):
         if known.fset is None:
