@@ -1,6 +1,8 @@
 """The module's panel: joins its parts to one parameter node and follows the scene."""
 
 import random
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import qt
@@ -21,12 +23,13 @@ from .Logic import DiffOSegLogic
 from .ModelWidget import ModelWidget
 from .Parameters import DEVICES, MAXIMUM_SEED, DiffOSegParameterNode
 from .RegionWidget import RegionWidget
+from .RunRequest import RunRequest
 from .RunWidget import RunWidget
 from .SceneResults import SceneResults
 
 PAPER = "https://arxiv.org/abs/2507.13087"
 
-_SETTLE_MS = 150  # after a box was dragged, before the panel works out what a run would take
+_SETTLE_MS = 150  # after a box was dragged, before the panel looks whether it will do
 _INPUT_EVENTS = (
     vtk.vtkCommand.ModifiedEvent,
     slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
@@ -63,7 +66,9 @@ class PanelWidget(VTKObservationMixin):
         self._region = RegionWidget(ui, complain=lambda sentence: self._run.say(sentence))
         self._experts = ExpertsTableWidget(ui, self._onExperts)
         self._compare = CompareWidget(ui, self._views)
-        self._run = RunWidget(ui, logic, self._obstacle, self._prepare, self._onResults)
+        self._run = RunWidget(
+            ui, logic, self._obstacle, self._likelyRequest, self._prepare, self._onResults
+        )
         self._connect()
         self._observeScene()
         self.takeParameterNode()
@@ -185,6 +190,16 @@ class PanelWidget(VTKObservationMixin):
         except DiffOSegError as error:
             return str(error)
         return None
+
+    def _likelyRequest(self) -> RunRequest:
+        """Return what Apply would ask for, the default box included; raises DiffOSegError."""
+        assert self.parameters is not None
+        if self.parameters.regionKind != "roi" or self.parameters.regionRoi:
+            return self.logic.requestFrom(self.parameters)
+        asked = {name: getattr(self.parameters, name) for name in self.parameters.allParameters}
+        whole: Any = SimpleNamespace(**asked | {"regionKind": "whole"})
+        request = self.logic.requestFrom(whole)
+        return replace(request, region=SceneInputs.defaultBox(self.parameters.inputVolume))
 
     def _prepare(self) -> ModelCard:
         """Place the default box where there is none; return the model; raises DiffOSegError."""

@@ -1,5 +1,6 @@
 """All that the panel shows and a saved scene must bring back, as typed fields of one scene node."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -83,7 +84,7 @@ def correct(node: "slicer.vtkMRMLScriptedModuleNode") -> tuple[str, ...]:
             ).format(names=", ".join(impossible))
         )
     for name in impossible:
-        for stored in list(_storedNames(node, name)):
+        for stored in _storedNames(node, name):
             node.UnsetParameter(stored)
     unknown = sorted(set(node.GetParameterNames()) - _known(node))
     if unknown:
@@ -105,20 +106,21 @@ def _known(node: "slicer.vtkMRMLScriptedModuleNode") -> set[str]:
 
 
 def _storedNames(node: "slicer.vtkMRMLScriptedModuleNode", name: str) -> Iterator[str]:
-    """Yield the node's own names for one field: a list is stored item by item, "experts_0"."""
+    """Yield the node's own names for one field.
+
+    A list is stored item by item: "experts_len", "experts_0", with a dot in some versions.
+    """
     isList = _declared()[name] == list[str]
-    for stored in node.GetParameterNames():
-        item = stored.removeprefix(f"{name}_")
-        if stored == name or (isList and item != stored and (item == "len" or item.isdecimal())):
-            yield stored
+    pattern = re.compile(rf"{name}([._](len|\d+))?" if isList else name)
+    return filter(pattern.fullmatch, list(node.GetParameterNames()))
 
 
 def _isPossible(node: "slicer.vtkMRMLScriptedModuleNode", name: str) -> bool:
     """Whether the field is absent, or holds text that its type and its range can read."""
     declared = _declared()[name]
     if declared == list[str]:
-        length = node.GetParameter(f"{name}_len") or "0"
-        return length.isdecimal() and int(length) <= node.GetParameterCount()
+        lengths = [node.GetParameter(n) for n in _storedNames(node, name) if n.endswith("len")]
+        return all(n.isdecimal() and int(n) <= node.GetParameterCount() for n in lengths)
     if not node.HasParameter(name) or not hasattr(declared, "__metadata__"):
         return True
     kind, rule = get_args(declared)

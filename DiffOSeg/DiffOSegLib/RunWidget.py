@@ -14,10 +14,12 @@ from . import Dependencies
 from .Logic import DiffOSegLogic
 from .Parameters import DiffOSegParameterNode
 from .Run import Run, RunEvent
+from .RunRequest import RunRequest
 from .SceneResults import OutputOptions, SceneResults
 from .SegmentTags import displayName
 
 _TICK_MS = 30
+_SETTLE_MS = 150  # after the last change, before the time that a run would take is worked out
 _BAR = 1000  # steps of the progress bar
 _ENDS = ("done", "cancelled", "error")
 
@@ -45,6 +47,7 @@ class RunWidget:
         ui: Any,
         logic: DiffOSegLogic,
         obstacle: Callable[[], str | None],
+        likely: Callable[[], RunRequest],
         prepare: Callable[[], ModelCard],
         onResults: Callable[[SceneResults], None],
     ):
@@ -54,11 +57,13 @@ class RunWidget:
             ui: the panel's widgets.
             logic: the application's one.
             obstacle: says why no run can start now; None if one can.
+            likely: what Apply would ask for now, to tell how long it would take.
             prepare: makes what a run needs that the user did not choose; returns the model.
             onResults: called after each result that has come into the scene.
         """
         self._ui, self._logic = ui, logic
-        self._obstacle, self._prepare, self._onResults = obstacle, prepare, onResults
+        self._obstacle, self._likely = obstacle, likely
+        self._prepare, self._onResults = prepare, onResults
         self._parameters: DiffOSegParameterNode | None = None
         self._run: Run | None = None
         self._results: SceneResults | None = None
@@ -66,6 +71,11 @@ class RunWidget:
         self._timer = qt.QTimer()
         self._timer.setInterval(_TICK_MS)
         self._timer.connect("timeout()", self._onTick)
+        self._settle = qt.QTimer()
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.connect("timeout()", self._showDevice)
+        self._dependencies = Dependencies.state()
         ui.applyButton.connect("clicked(bool)", self._onApply)
         ui.detailsButton.connect("toggled(bool)", ui.detailsText.setVisible)
         ui.progressBar.setMaximum(_BAR)
@@ -91,8 +101,7 @@ class RunWidget:
             _("Stop. What is finished stays.") if self.running else _("Draw as each ticked expert.")
         )
         self._ui.progressBar.visible = self.running
-        if not self.running:
-            self._ui.deviceLabel.text = self._runsOn(possible=obstacle is None)
+        self._settle.start()
 
     def say(self, sentence: str) -> None:
         """Show one sentence below the Apply button; "" clears it."""
@@ -107,14 +116,17 @@ class RunWidget:
 
     def describe(self) -> None:
         """Ask in the background what this computer computes on, where that can be known."""
-        if self._parameters and Dependencies.state().ready and not self.running:
+        self._dependencies = Dependencies.state()
+        self._showDevice()
+        if self._parameters and self._dependencies.ready and not self.running:
             self._logic.describe(self._parameters.device)
             self._timer.start()
 
     def stop(self) -> None:
-        """Stop the timer, for good."""
-        self._timer.stop()
-        self._timer.disconnect("timeout()", self._onTick)
+        """Stop the timers, for good."""
+        for timer, slot in ((self._timer, self._onTick), (self._settle, self._showDevice)):
+            timer.stop()
+            timer.disconnect("timeout()", slot)
 
     # --- the button ------------------------------------------------------------------------------
 
@@ -136,6 +148,7 @@ class RunWidget:
         card = self._prepare()
         request = self._logic.requestFrom(self._parameters)
         Dependencies.install(ask=_confirm, report=self._reportInstall)
+        self._dependencies = Dependencies.state()
         parameters = self._parameters
         self._results = SceneResults(
             parameters.inputVolume,
@@ -204,8 +217,12 @@ class RunWidget:
 
     # --- what it runs on -------------------------------------------------------------------------
 
-    def _runsOn(self, possible: bool) -> str:
-        state = Dependencies.state()
+    def _showDevice(self) -> None:
+        if self._parameters is not None and not self.running:
+            self._ui.deviceLabel.text = self._runsOn()
+
+    def _runsOn(self) -> str:
+        state = self._dependencies
         if state.slicerTooOld or state.broken:
             return state.slicerTooOld or state.broken or ""
         if state.missing:
@@ -219,16 +236,15 @@ class RunWidget:
         if not description:
             return _("Finding out what this computer can compute on.")
         line = _("Runs on {device}").format(device=description["line"])
-        seconds = self._estimate() if possible else None
+        seconds = self._estimate()
         if seconds is not None:
             line += _(": {time}").format(time=duration(seconds))
         because = description.get("because")
         return line + (_(", because {reason}.").format(reason=because) if because else ".")
 
     def _estimate(self) -> float | None:
-        assert self._parameters is not None
         try:
-            return self._logic.estimateSeconds(self._logic.requestFrom(self._parameters))
+            return self._logic.estimateSeconds(self._likely())
         except DiffOSegError:
             return None
 

@@ -123,11 +123,11 @@ def segmentRegion(
     return _boxAround(_homogeneous(corners) @ toVolume.T, volumeNode, marginMm)
 
 
-def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROINode:
-    """Add a 64 mm cube at the crosshair, or else in the volume's middle, and show it.
+def defaultBox(volumeNode: slicer.vtkMRMLVolumeNode) -> Box:
+    """Return a 64 mm cube at the crosshair, or else in the volume's middle, LPS in its own space.
 
-    It is moved, and where need be made smaller, so as to lie within the volume, and lies under the
-    same transform. A crosshair that is outside the volume or was never set does not count.
+    It is moved, and where need be made smaller, so as to lie within the volume. A crosshair that is
+    outside the volume or was never set does not count.
     """
     around = geometryOf(volumeNode).bounding_box()
     lower, upper = np.array(around.lower), np.array(around.upper)
@@ -136,14 +136,20 @@ def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROI
         center = (lower + upper) / 2
     size = np.minimum(ROI_EDGE_MM, upper - lower)
     center = np.clip(center, lower + size / 2, upper - size / 2)
+    return Box(tuple(center - size / 2), tuple(center + size / 2))
 
+
+def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROINode:
+    """Add the default box as an ROI under the volume's transform, and show it."""
+    box = defaultBox(volumeNode)
+    lower, upper = np.array(box.lower), np.array(box.upper)
     name = slicer.mrmlScene.GenerateUniqueName(
         _("{volume} region").format(volume=volumeNode.GetName())
     )
     roiNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
     roiNode.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-    roiNode.SetCenter(*(float(v) for v in _RAS_TO_LPS[:3, :3] @ center))
-    roiNode.SetSize(*(float(v) for v in size))
+    roiNode.SetCenter(*(float(v) for v in _RAS_TO_LPS[:3, :3] @ (lower + upper) / 2))
+    roiNode.SetSize(*(float(v) for v in upper - lower))
     roiNode.CreateDefaultDisplayNodes()
     display = roiNode.GetDisplayNode()
     display.SetFillVisibility(False)  # the finding inside is what the reader looks at

@@ -76,7 +76,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     assert not ui.resultsCollapsibleButton.isHidden()
     assert [ui.resultsTable.item(row, 1).text() for row in range(2)] == lines
     assert ui.samplesSpinBox.value == 2
-    assert ui.warningsLabel.isHidden()
+    assert ui.warningsLabel.text == ""
 
 
 def test_closing_the_scene_gives_defaults_and_an_empty_panel(panel):
