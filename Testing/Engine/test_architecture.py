@@ -97,10 +97,16 @@ def test_no_module_needs_itself_to_load():
 
 @pytest.mark.parametrize(
     "statement",
-    ["import diffoseg", "import diffoseg.job", "from diffoseg.cli import main; main(['--help'])"],
+    [
+        "import diffoseg",
+        "from diffoseg import job, catalog, workload, geometry, experts, errors, intensity",
+        "from diffoseg import version, metadata, field_of_view, volume, worker",
+        "from diffoseg.catalog import available_cards; assert available_cards()",
+        "from diffoseg.cli import main; main(['--help'])",
+    ],
 )
 def test_loads_without_torch(statement):
-    heavy = "{'torch', 'monai', 'scipy', 'SimpleITK', 'matplotlib'}"
+    heavy = "{'torch', 'monai', 'scipy', 'SimpleITK', 'matplotlib', 'safetensors'}"
     check = f"{statement}\nimport sys\nassert not {heavy} & set(sys.modules)"
     answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr

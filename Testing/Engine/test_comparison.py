@@ -1,5 +1,6 @@
 """The numbers of a comparison, against closed forms and other libraries."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -188,3 +189,14 @@ def test_the_crop_is_the_regions_part_of_the_volume():
     np.testing.assert_allclose(
         crop_to_region(points, comparison)[0, 0, 0], comparison.region_geometry.origin
     )
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_without_monai_or_unasked_the_table_lacks_distances_and_nothing_else(monkeypatch, asked):
+    whole = table(a_comparison(), a_volume())
+    if asked:
+        monkeypatch.setitem(sys.modules, "monai.metrics", None)
+
+    rows = table(a_comparison(), a_volume(), surfaces=asked)
+
+    assert rows == tuple(replace(row, surface_mm=None, surface_95_mm=None) for row in whole)
