@@ -19,7 +19,7 @@ _FORMER_LAYOUT = "DiffOSeg.FormerLayout"  # on the layout node
 
 _FILL = 0.2
 _THICKNESS = 2  # pixels
-_ZOOM = 2.5  # width of what is shown over the longest edge of the drawings
+_ZOOM = 2.0  # width of what is shown over the longest edge of the drawings
 _NARROWEST = 40.0  # mm
 
 

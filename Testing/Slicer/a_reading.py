@@ -9,6 +9,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.experts import CONSENSUS
 
+_DRAWS = 16  # of each expert, for the probabilities
 _FLIP = np.diag([-1.0, -1.0, 1.0])  # LPS to RAS
 
 
@@ -27,6 +28,7 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
     cohort = PhantomCohort(size=size)
     case = cohort[index]
     masks = dict(case.masks)
+    probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
     share = np.mean(list(masks.values()), axis=0)
     masks = {"Consensus": share >= 0.5} | masks
     volume = _volume("Phantom CT", case.volume.array, case.volume.geometry)
@@ -39,7 +41,7 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
     return Reading(
         volume,
         aSegmentationOf(volume, masks, colors),
-        _disagreement(np.std(list(case.masks.values()), axis=0), case.volume.geometry),
+        _disagreement(np.std(probabilities, axis=0), case.volume.geometry),
         masks,
     )
 

@@ -266,7 +266,7 @@ def test_the_drawings_fill_a_good_part_of_each_view(views, scene):
 
     views.showGrid(segmentation, volume)
 
-    assert 40 <= min(cells()[0].GetFieldOfView()[:2]) <= 50
+    assert 36 <= min(cells()[0].GetFieldOfView()[:2]) <= 50
 
 
 def test_without_any_voxel_the_scan_is_shown(views, boxes):

@@ -172,10 +172,10 @@ def test_the_map_is_blended_over_the_scan_and_is_nothing_where_experts_agree(vie
     slicer.util.getNode("vtkMRMLColorLegendDisplayNode*").SetVisibility(False)
     shown = pixelsOf("Red", (400, 400))
 
-    colored = np.ptp(shown, axis=-1) > 20
-    assert 100 < colored.sum() < 0.2 * colored.size
-    np.testing.assert_array_equal(shown[~colored], bare[~colored])
-    through = shown[colored] - 0.4 * bare[colored]  # what the map adds at an opacity of 0.6
+    covered = (shown != bare).any(axis=-1)
+    assert (np.ptp(shown[covered], axis=-1) > 20).mean() > 0.6
+    assert 100 < covered.sum() < 0.2 * covered.size
+    through = shown[covered] - 0.4 * bare[covered]  # what the map adds at an opacity of 0.6
     assert through.min() >= -2
     assert through.max() <= 0.6 * 255 + 2
 

@@ -83,6 +83,8 @@ def test_picture_of_the_grid_with_a_label_over_each_view(views, reading, folder)
 def test_picture_of_the_disagreement_with_its_legend(views, reading, folder):
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
     views.showOutlines(reading.segmentation, reading.volume)
+    views.isolate(reading.segmentation, "Consensus")
+    slicer.app.layoutManager().sliceWidget("Red").sliceView().forceRender()  # opens the view
     views.showDisagreement(reading.disagreement)
     zoomIn(views, reading, 2.2)
 
