@@ -66,4 +66,8 @@ class ResultFolder:
         if parent == nowhere:
             parent = hierarchy.GetSceneItemID()
         found = hierarchy.GetItemChildWithName(parent, self._name)
-        return found or hierarchy.CreateFolderItem(parent, self._name)
+        # The segmentation has the folder's name, and stands beside it until it is put in.
+        level = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
+        if found != nowhere and hierarchy.GetItemLevel(found) == level:
+            return found
+        return hierarchy.CreateFolderItem(parent, self._name)

@@ -57,8 +57,16 @@ def test_a_run_with_the_default_model_never_holds_the_application(logic, request
     assert first.kinds.count("result") == 2
     segments = results.segmentationNode.GetSegmentation()
     assert segments.GetSegmentIDs() == ("consensus", "expert-1")
+    assert folder_of(results.segmentationNode) == folder_of(results.tableNode) != ""
     assert left_folders() == []
     assert never_held(first.ticks)
+
+
+def folder_of(node):
+    """Return the name of the folder that a node lies in; "" where it is none."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
+    return hierarchy.GetItemName(parent) if hierarchy.GetItemLevel(parent) == "Folder" else ""
 
 
 def test_the_second_run_draws_within_a_third_of_a_second(logic, request_of_two, results):
@@ -127,14 +135,12 @@ def test_closing_the_scene_mid_run_ends_it_and_the_next_run_works(logic, request
 
 
 @needs_proc
-def test_the_end_of_slicer_mid_run_leaves_no_worker(request_of_two, results):
-    from DiffOSegLib.Logic import DiffOSegLogic
-
-    logic = DiffOSegLogic()
-    Followed(logic, request_of_two, results).until_heard("progress")
+def test_the_end_of_slicer_mid_run_leaves_no_worker(logic, request_of_two, results):
+    run = Followed(logic, request_of_two, results).until_heard("progress")
     pid = logic._worker.pid
 
     logic.shutdown()
 
     assert gone_within(pid, 0.5)
     assert left_folders() == []
+    assert run.end.kind == "cancelled"
