@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 import slicer
@@ -57,7 +58,17 @@ def test_a_series_brings_its_name_units_and_window(scene: Any, folder: Path) -> 
     assert node.GetVoxelValueUnits().GetCodeValue() == "[hnsf'U]"
     assert node.GetVoxelValueQuantity().GetCodeMeaning() == "Attenuation Coefficient"
     assert (node.GetDisplayNode().GetWindow(), node.GetDisplayNode().GetLevel()) == (1500, -600)
-    assert len(node.GetAttribute("DICOM.instanceUIDs").split()) == 7
+
+
+def test_the_instances_are_listed_in_the_order_of_the_slices(scene: Any, folder: Path) -> None:
+    node = SlicerHost.loadDicomSeries(folder)
+    headers = [pydicom.dcmread(path) for path in folder.iterdir()]
+    places = {h.SOPInstanceUID: [float(v) for v in h.ImagePositionPatient] for h in headers}
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    for k, uid in enumerate(node.GetAttribute("DICOM.instanceUIDs").split()):
+        x, y, z, _ = matrix.MultiplyPoint((0, 0, k, 1))
+        assert (-x, -y, z) == pytest.approx(places[uid], abs=1e-3)
 
 
 def test_a_series_lies_under_its_study_and_patient(scene: Any, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The stand-in for slicer.parameterNodeWrapper keeps, checks and ties fields as Slicer's does."""
 
 import enum
+import operator
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,7 +79,7 @@ def test_a_list_is_kept_when_changed_but_cannot_be_added(parameters: Any) -> Non
     assert parameters.experts == ["a", "b", "c"]
     assert not isinstance(parameters.experts, list)
     with pytest.raises(NotImplementedError):
-        parameters.experts + ["d"]
+        operator.add(parameters.experts, ["d"])
     with pytest.raises(TypeError):
         parameters.experts = [1]
 
@@ -156,7 +157,7 @@ def test_widgets_slicer_has_no_connector_for_are_refused(
 ) -> None:
     panel = qt.QFrame()
     getattr(qt, widget)(panel).setProperty("SlicerParameterName", name)
-    with pytest.raises(RuntimeError, match="Cannot tie|Unable to create GUI connector"):
+    with pytest.raises(RuntimeError, match=r"Cannot tie|Unable to create GUI connector"):
         parameters.connectGui(panel)
 
 

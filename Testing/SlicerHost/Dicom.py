@@ -40,17 +40,18 @@ def loadDicomSeries(folder: Path) -> Any:
     node = logic.AddArchetypeScalarVolume(str(paths[0]), _name(first), 0, files)
     if node is None:
         raise OSError("The series could not be read.")
-    ordered = [headers[path] for path in paths]
     _addToHierarchy(node, first)
-    if _makeRightHanded(node):
-        ordered.reverse()
-    node.SetAttribute("DICOM.instanceUIDs", " ".join(str(h.SOPInstanceUID) for h in ordered))
-    _describe(node, ordered[len(ordered) // 2])
+    uids = [str(headers[path].SOPInstanceUID) for path in paths]
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(uids))
+    _describe(node, headers[paths[len(paths) // 2]])
     return node
 
 
 def _place(header: Any) -> float:
-    """Return how far along the normal of its plane a slice lies, in mm."""
+    """Return how far along the normal of its plane a slice lies, in mm.
+
+    Slices in this order make a right-handed volume, which Slicer sees to as well.
+    """
     row, column = header.ImageOrientationPatient[:3], header.ImageOrientationPatient[3:]
     normal = [0.0] * 3
     vtk.vtkMath.Cross([float(v) for v in row], [float(v) for v in column], normal)
@@ -61,17 +62,6 @@ def _name(header: Any) -> str:
     description = str(header.get("SeriesDescription") or "Unnamed Series")
     number = header.get("SeriesNumber")
     return description if number is None else f"{number}: {description}"
-
-
-def _makeRightHanded(node: Any) -> bool:
-    """Reverse the slices of a left-handed volume, as Slicer does since 5.2; tell whether."""
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    if slicer.vtkMRMLVolumeNode.IsIJKCoordinateSystemRightHanded(matrix):
-        return False
-    slicer.vtkMRMLVolumeNode.ReverseSliceOrder(node.GetImageData(), matrix)
-    node.SetIJKToRASMatrix(matrix)
-    return True
 
 
 def _addToHierarchy(node: Any, header: Any) -> None:
