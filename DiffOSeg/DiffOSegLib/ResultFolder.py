@@ -65,9 +65,12 @@ class ResultFolder:
         parent = hierarchy.GetItemParent(volume) if volume != nowhere else nowhere
         if parent == nowhere:
             parent = hierarchy.GetSceneItemID()
-        found = hierarchy.GetItemChildWithName(parent, self._name)
-        # The segmentation has the folder's name, and stands beside it until it is put in.
+        # The segmentation has the folder's name, and may stand beside it: only folders count.
         level = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
-        if found != nowhere and hierarchy.GetItemLevel(found) == level:
-            return found
+        children = vtk.vtkIdList()
+        hierarchy.GetItemChildren(parent, children, False)
+        for index in range(children.GetNumberOfIds()):
+            item = children.GetId(index)
+            if (hierarchy.GetItemLevel(item), hierarchy.GetItemName(item)) == (level, self._name):
+                return item
         return hierarchy.CreateFolderItem(parent, self._name)
