@@ -24,6 +24,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 
 _IDLE_SECONDS = 600.0
+_REST_SECONDS = 3.0
 _LONGEST_LINE = 1 << 20
 _LONGEST_WORDS = 200
 
@@ -79,6 +81,7 @@ class Worker:
         self._begun: str | None = None
         self._cancelled = False
         self._engine: Engine | None = None
+        self._rested = False
 
     def send(self, message: Message) -> None:
         """Write one message; without a reader the process ends."""
@@ -152,11 +155,7 @@ class Worker:
 
     def work(self, idle_seconds: float) -> None:
         """Answer one message after the other; return when none has come for a while."""
-        while True:
-            try:
-                message = self._queue.get(timeout=idle_seconds)
-            except queue.Empty:
-                return
+        while (message := self._next(idle_seconds)) is not None:
             name = message["id"]
             try:
                 self._answer(message, name)
@@ -165,6 +164,18 @@ class Worker:
             except BaseException as error:
                 if self._drop(name):
                     self._report(error, name)
+
+    def _next(self, idle_seconds: float) -> Message | None:
+        """Return the next message, or None; a short rest is used to load what loads slowly."""
+        try:
+            if self._engine is not None and not self._rested:
+                with suppress(queue.Empty):
+                    return self._queue.get(timeout=min(idle_seconds, _REST_SECONDS))
+                self._rested = True
+                self._engine.warm_up()
+            return self._queue.get(timeout=idle_seconds)
+        except queue.Empty:
+            return None
 
     def _answer(self, message: Message, name: str) -> None:
         if self._engine is None:
@@ -180,8 +191,6 @@ class Worker:
         description = self._engine.describe(message["device"])
         if self._drop(name):
             self.send(description | {"id": name})
-        if self._queue.empty():
-            self._engine.warm_up()
 
     def _begin(self, name: str) -> bool:
         """Let a job begin, unless it was cancelled while it waited."""

@@ -24,6 +24,8 @@ from diffoseg.volume import Volume
 from diffoseg.weights import save_model
 from diffoseg.worker import as_reported
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="waits for pipes with select")
+
 ENGINE = Path(sys.modules["diffoseg"].__file__).parents[1]
 LAST_WORDS = {"description", "done", "error"}
 PATIENCE = 90.0  # seconds; the machine may be busy
@@ -226,7 +228,7 @@ def test_a_second_run_begins_to_sample_within_0_3_s(worker, a_job):
     worker.run(first)
 
     waits = []
-    for _ in range(3):  # the best of three: the machine may be busy
+    for _ in range(5):  # the best of them: the machine may be busy
         asked = worker.say(do="run", id="again", folder=str(second))
         worker.until("progress")
         waits.append(time.monotonic() - asked)
@@ -508,7 +510,6 @@ def test_ready_comes_before_torch_is_loaded_and_names_the_versions(models):
         conversation.close()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="stops a process by a signal")
 def test_it_ends_at_once_when_its_parent_is_gone_even_in_the_middle_of_a_run(a_worker, a_job):
     conversation = a_worker()
     conversation.say(do="run", id="long", folder=str(a_job(**LONG)))
@@ -517,6 +518,21 @@ def test_it_ends_at_once_when_its_parent_is_gone_even_in_the_middle_of_a_run(a_w
     conversation.process.stdin.close()
 
     assert conversation.ended(1) == 0
+
+
+def test_what_loads_slowly_is_loaded_while_nobody_waits(a_worker, tmp_path):
+    loaded = tmp_path / "loaded"
+    code = f"from pathlib import Path; Path({str(loaded)!r}).touch(); raise OSError"
+    conversation = a_worker(stub=a_package(tmp_path / "stub", "monai", code))
+    conversation.say(do="describe", id="d", device="cpu")
+    conversation.until()
+    assert not loaded.exists()
+
+    deadline = time.monotonic() + PATIENCE
+    while not loaded.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    conversation.say(do="describe", id="d", device="cpu")
+    assert conversation.until()[-1]["event"] == "description"
 
 
 def test_it_ends_when_told_to_and_after_idleness_and_when_nobody_reads(a_worker):
@@ -529,7 +545,6 @@ def test_it_ends_when_told_to_and_after_idleness_and_when_nobody_reads(a_worker)
     assert [conversation.ended(5) for conversation in (told, idle, unread)] == [0, 0, 0]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_an_interrupt_during_a_run_is_an_error_and_not_the_end(a_worker, a_job):
     conversation = a_worker()
     conversation.say(do="run", id="long", folder=str(a_job(**LONG)))
