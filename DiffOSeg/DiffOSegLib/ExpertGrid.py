@@ -68,6 +68,7 @@ def leave() -> None:
     node = layoutNode()
     with slicer.util.RenderBlocker():
         _takeAway()
+        _emptyViews()
         former = node.GetAttribute(_FORMER_LAYOUT) if node is not None else None
         if node is not None and node.GetViewArrangement() == LAYOUT:
             node.SetViewArrangement(int(former or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView))
@@ -107,6 +108,10 @@ def _takeAway() -> None:
             if node.GetAttribute(_KEPT_OUT) == _joined(node.GetViewNodeIDs()):
                 node.RemoveAllViewNodeIDs()  # else the reader has changed it meanwhile
             node.RemoveAttribute(_KEPT_OUT)
+
+
+def _emptyViews() -> None:
+    """Take the scan out of the cells, which stay in the scene, and let go of their links."""
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         if not (composite.GetLayoutName() or "").startswith(TAGS):
             continue

@@ -50,7 +50,11 @@ def isConsensus(segment: slicer.vtkSegment) -> bool:
 
 def isEmpty(segment: slicer.vtkSegment) -> bool:
     """Return whether a segment has no voxel."""
-    return _mask(segment) is None
+    labels = _labels(segment)
+    if labels is None:
+        return True
+    value = segment.GetLabelValue()
+    return not any(np.equal(plane, value).any() for plane in labels)  # stops at the first voxel
 
 
 def largestSection(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Section | None:
@@ -83,21 +87,30 @@ def spanOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> float:
 
 def _mask(segment: slicer.vtkSegment) -> tuple[np.ndarray, np.ndarray] | None:
     """Return a segment's voxels around it, bool (K, J, I), and their IJK to RAS, (4, 4)."""
-    image = segment.GetRepresentation(_LABELMAP)
-    scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None or not scalars.GetNumberOfTuples():
+    labels = _labels(segment)
+    if labels is None:
         return None
-    labels = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
     mask = np.equal(labels, segment.GetLabelValue())
     box = boxAround(mask)
     if box is None:
         return None
+    image = segment.GetRepresentation(_LABELMAP)
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     toRas = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
     first = [s.start + e for s, e in zip(box[::-1], image.GetExtent()[::2], strict=True)]
     toRas[:3, 3] = (toRas @ [*first, 1.0])[:3]
     return mask[box], toRas
+
+
+def _labels(segment: slicer.vtkSegment) -> np.ndarray | None:
+    """Return the labelmap (K, J, I) that a segment may share with others; None without one."""
+    image = segment.GetRepresentation(_LABELMAP)
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    if scalars is None or not scalars.GetNumberOfTuples():
+        return None
+    labels: np.ndarray = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
+    return labels
 
 
 def _section(

@@ -471,10 +471,27 @@ def test_a_drawing_that_is_deleted_loses_its_view_and_the_last_one_the_grid(view
     assert not views.gridShown
 
 
+def test_segments_can_be_edited_after_the_views_were_left(views, reading):
+    """Slicer's slice views crash at this where a display node of the segmentation was removed."""
+    slicer.util.setSliceViewerLayers(background=reading.volume)
+    for shift in range(4):
+        views.showOutlines(reading.segmentation, reading.volume)
+        views.showGrid(reading.segmentation, reading.volume)
+        pixelsOf("DiffOSeg2")
+        views.leaveGrid()
+        moved = np.roll(reading.masks["Expert 2"], shift, axis=2).astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            moved, reading.segmentation, "Expert 2", reading.volume
+        )
+        reading.segmentation.GetSegmentation().AddEmptySegment(f"late {shift}")
+        pixelsOf("Red")
+    assert reading.segmentation.GetNumberOfDisplayNodes() == 1
+
+
 # --- nothing to show -----------------------------------------------------------------------------
 
 
-def test_without_nodes_segments_or_views_nothing_happens(views, boxes, monkeypatch):
+def test_without_nodes_or_segments_nothing_happens(views, boxes):
     volume, segmentation = boxes()
     before = readersState()
 
