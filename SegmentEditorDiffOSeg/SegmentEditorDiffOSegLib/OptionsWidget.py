@@ -84,12 +84,15 @@ class OptionsWidget:
         self.showRow("model", len(titles) > 1)
 
     def setExperts(self, experts: Sequence[tuple[str, str, tuple[float, float, float]]]) -> None:
-        """Offer answers, (name, shown name, colour) each."""
-        blocked = self.expertCombo.blockSignals(True)
-        self.expertCombo.clear()
+        """Offer answers, (name, shown name, colour) each; a list that is there already is kept."""
+        combo, names = self.expertCombo, [name for name, *_ in experts]
+        if [combo.itemData(index) for index in range(combo.count)] == names:
+            return
+        blocked = combo.blockSignals(True)
+        combo.clear()
         for name, shown, color in experts:
-            self.expertCombo.addItem(_swatch(color), shown, name)
-        self.expertCombo.blockSignals(blocked)
+            combo.addItem(_swatch(color), shown, name)
+        combo.blockSignals(blocked)
 
     def showState(self, *, ready: bool, running: bool, answered: bool) -> None:
         """Enable what can be used now; Run becomes Cancel while a run goes on."""
@@ -220,5 +223,5 @@ def _sideBySide(*widgets: Any) -> Any:
 
 def _swatch(color: tuple[float, float, float]) -> Any:
     pixmap = qt.QPixmap(12, 12)
-    pixmap.fill(qt.QColor.fromRgbF(*color))
+    pixmap.fill(qt.QColor(*(round(255 * c) for c in color)))
     return qt.QIcon(pixmap)

@@ -30,15 +30,12 @@ class PlacedAnswer:
         geometry: oriented image without voxels: origin, spacing and directions of the whole
             reference grid, extent of the part.
         probability: (K, J, I) float32 on that extent, -1 where the model has not answered.
+        voxelVolumeMl: of one voxel in the world, where a transform may have made it larger.
     """
 
     geometry: slicer.vtkOrientedImageData
     probability: np.ndarray
-
-    @property
-    def voxelVolumeMl(self) -> float:
-        """Volume of one voxel of the reference grid, as it is drawn, in millilitres."""
-        return float(np.prod(self.geometry.GetSpacing())) / 1000
+    voxelVolumeMl: float
 
     def emptyLabelmap(self) -> tuple[slicer.vtkOrientedImageData, np.ndarray]:
         """Return a labelmap of zeros on the extent, and its voxels, (K, J, I) uint8, to write."""
@@ -73,7 +70,7 @@ def placed(
     """
     referenceToAnswer = (
         np.linalg.inv(answer.ijkToRas)
-        @ _segmentationToVolume(volumeNode, segmentationNode)
+        @ _between(segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode())
         @ _array(_imageToWorld(reference))
     )
     extent = _extentOf(answer.probability.shape, referenceToAnswer, reference.GetExtent())
@@ -81,22 +78,22 @@ def placed(
     geometry = slicer.vtkOrientedImageData()
     geometry.SetExtent(extent)
     geometry.SetImageToWorldMatrix(_imageToWorld(reference))
-    return PlacedAnswer(geometry, values)
+    toWorld = _between(segmentationNode.GetParentTransformNode(), None)
+    voxel = np.linalg.det((toWorld @ _array(_imageToWorld(reference)))[:3, :3])
+    return PlacedAnswer(geometry, values, float(abs(voxel)) / 1000)
 
 
-def _segmentationToVolume(
-    volumeNode: slicer.vtkMRMLVolumeNode, segmentationNode: slicer.vtkMRMLSegmentationNode
+def _between(
+    source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None
 ) -> np.ndarray:
-    """Return (4, 4), from mm in the segmentation's own space to mm in the volume's."""
-    parents = segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode()
+    """Return (4, 4), from mm under one parent transform to mm under another; None is the world."""
     matrix = vtk.vtkMatrix4x4()
-    if parents[0] is not parents[
-        1
-    ] and not slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(*parents, matrix):
+    between = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes
+    if source is not target and not between(source, target, matrix):
         raise InputError(
             _(
-                "A non-linear transform lies between the volume and the segmentation."
-                " Harden it on the volume, then press Run again."
+                "A transform that bends lies between the volume and the segmentation. Harden it in"
+                " the Data module, or take them out of it, then press Run again."
             )
         )
     return _array(matrix)

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from diffoseg.errors import InputError
-from diffoseg.version import __version__
 from DiffOSegLib import SceneInputs, SegmentTags
 from DiffOSegLib.Logic import sharedLogic
 from DiffOSegLib.RunRequest import RunRequest
@@ -20,6 +18,7 @@ from .Answer import Answer, AnswerSink
 from .Operations import Operation, editsOf
 from .Placement import PlacedAnswer, placed
 from .PreviewSegmentation import PreviewSegmentation
+from .SegmentEdits import carryOut, tagAsAssisted
 
 _ENDS = ("done", "cancelled", "error")
 
@@ -173,9 +172,8 @@ class Proposal(VTKObservationMixin):
                 _("Nothing would change: no voxel is as probable as that. Lower the threshold.")
             )
         self._effect.saveStateForUndo()
-        for edit in edits:
-            self._modify(placedAnswer, edit.voxels, adds=edit.adds)
-        _tag(self._segment(), self.answer.expert)
+        carryOut(self._effect, placedAnswer, edits)
+        tagAsAssisted(self._segment(), self.answer.expert)
         self._clear()
         self._onChange(_("Applied. Undo takes it back."))
 
@@ -196,6 +194,7 @@ class Proposal(VTKObservationMixin):
 
     def replace(self) -> None:
         """Bring the answer to its place again, after a change of a transform or of the grid."""
+        self.check()
         if self.answer is None:
             return
         try:
@@ -208,7 +207,7 @@ class Proposal(VTKObservationMixin):
     def _selected(self) -> _Target:
         """Return what the Segment Editor works on; raises InputError if something is missing."""
         node = self._effect.parameterSetNode()
-        volumeNode = node.GetSourceVolumeNode() if node else None
+        volumeNode: Any = node.GetSourceVolumeNode() if node else None
         SceneInputs.checkVolume(volumeNode)
         segmentationNode = node.GetSegmentationNode()
         segmentID = node.GetSelectedSegmentID() or ""
@@ -251,47 +250,6 @@ class Proposal(VTKObservationMixin):
             self._effect.referenceGeometryImage(),
         )
 
-    # -- the segment
-
-    def _segment(self) -> slicer.vtkSegment | None:
-        assert self._target is not None
-        segmentationNode = slicer.mrmlScene.GetNodeByID(self._target.segmentationID)
-        if segmentationNode is None:
-            return None
-        return segmentationNode.GetSegmentation().GetSegment(self._target.segmentID)
-
-    def _modify(self, placedAnswer: PlacedAnswer, voxels: np.ndarray, *, adds: bool) -> None:
-        labelmap, values = placedAnswer.emptyLabelmap()
-        values[:] = voxels
-        if not adds:
-            self._keepWithinMaskSegment(labelmap, values)
-        labelmap.Modified()
-        modes = slicer.qSlicerSegmentEditorAbstractEffect
-        mode = modes.ModificationModeAdd if adds else modes.ModificationModeRemove
-        self._effect.modifySelectedSegmentByLabelmap(labelmap, mode)
-
-    def _keepWithinMaskSegment(
-        self, labelmap: slicer.vtkOrientedImageData, values: np.ndarray
-    ) -> None:
-        """Where editing is allowed inside one other segment only, remove nothing outside that one.
-
-        Slicer's eraser would, and would give those voxels to the other segment.
-        """
-        node = self._effect.parameterSetNode()
-        inside = slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment
-        if node.GetMaskMode() != inside:
-            return
-        protected = slicer.vtkOrientedImageData()
-        scan, interval = None, None
-        if node.GetSourceVolumeIntensityMask():
-            scan = self._effect.sourceVolumeImageData()
-            interval = node.GetSourceVolumeIntensityMaskRange()
-        node.GetSegmentationNode().GenerateEditMask(
-            protected, inside, labelmap, "", node.GetMaskSegmentID() or "", scan, interval
-        )
-        scalars = vtk.util.numpy_support.vtk_to_numpy(protected.GetPointData().GetScalars())
-        values[scalars.reshape(values.shape) != 0] = 0
-
     # -- what the answer is for
 
     def _watch(self, target: _Target) -> None:
@@ -301,28 +259,27 @@ class Proposal(VTKObservationMixin):
         segmentRemoved = slicer.vtkSegmentation.SegmentRemoved
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         self.addObserver(
-            self._effect.parameterSetNode(), vtk.vtkCommand.ModifiedEvent, self._onChosen
+            self._effect.parameterSetNode(), vtk.vtkCommand.ModifiedEvent, self._onSceneChange
         )
-        self.addObserver(segmentationNode.GetSegmentation(), segmentRemoved, self._onChosen)
-        self.addObserver(scene, scene.NodeRemovedEvent, self._onChosen)
-        self.addObserver(scene, scene.StartCloseEvent, self._onClose)
+        self.addObserver(segmentationNode.GetSegmentation(), segmentRemoved, self._onSceneChange)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onSceneChange)
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneChange)
         self.addObserver(volumeNode, moved, self._onMoved)
         self.addObserver(segmentationNode, moved, self._onMoved)
 
-    def _onChosen(self, _caller: Any, _event: Any) -> None:
+    def _onSceneChange(self, _caller: Any, _event: Any) -> None:
         self.check()
 
     def _onMoved(self, _caller: Any, _event: Any) -> None:
         self.replace()
-
-    def _onClose(self, _caller: Any, _event: Any) -> None:
-        self.discard(_("The scene was closed."))
 
     def _misfit(self) -> str:
         """Return why the answer is of no use any more; "" while it is."""
         target, node = self._target, self._effect.parameterSetNode()
         if target is None:
             return ""
+        if slicer.mrmlScene.IsClosing():
+            return _("The scene was closed.")
         if node is None or slicer.mrmlScene.GetNodeByID(target.segmentationID) is None:
             return _("The segmentation was removed. The result was discarded.")
         volumeNode = node.GetSourceVolumeNode()
@@ -339,6 +296,13 @@ class Proposal(VTKObservationMixin):
             return _("The preview was removed from the scene. Press Run again.")
         return ""
 
+    def _segment(self) -> slicer.vtkSegment | None:
+        assert self._target is not None
+        segmentationNode = slicer.mrmlScene.GetNodeByID(self._target.segmentationID)
+        if segmentationNode is None:
+            return None
+        return segmentationNode.GetSegmentation().GetSegment(self._target.segmentID)
+
     def _clear(self) -> None:
         """Forget what came and what was waited for; a run that goes on is not told."""
         self.removeObservers()
@@ -346,14 +310,3 @@ class Proposal(VTKObservationMixin):
             self._sink.abandon()
         self._sink = self._target = self.answer = self._placed = None
         self._preview.remove()
-
-
-def _tag(segment: slicer.vtkSegment, expert: str) -> None:
-    """Say in a DICOM export that the model had a hand in this segment."""
-    name = f"DiffOSeg {__version__} {SegmentTags.displayName(expert)}"[
-        :64
-    ]  # the room in DICOM's LO
-    SegmentTags.addTags(
-        segment,
-        {SegmentTags.ALGORITHM_TYPE: SegmentTags.SEMIAUTOMATIC, SegmentTags.ALGORITHM_NAME: name},
-    )

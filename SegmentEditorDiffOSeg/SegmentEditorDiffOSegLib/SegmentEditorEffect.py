@@ -55,7 +55,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def helpText(self) -> str:
         """Return what the Segment Editor's help shows."""
         return "<html>" + _(
-            "Let DiffOSeg draw the selected segment in the style of an expert<br>.<p>Choose whose"
+            "Let DiffOSeg draw the selected segment in the style of an expert.<p>Choose whose"
             " style and where to look, then press <b>Run</b>. The result is a preview; the segment"
             " is not changed. Drag the <b>threshold</b>: the preview follows. Then <b>Apply</b> it"
             " or <b>Discard</b> it.<p>The result acts inside the region only, and respects masking"
@@ -83,11 +83,17 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def setMRMLDefaults(self) -> None:
         """Give parameters that the scene does not hold their first values."""
-        for name, value in (("Model", _DEFAULT_MODEL), ("Expert", "consensus"), ("Samples", 8)):
+        defaults: dict[str, str | int | float] = {
+            "Model": _DEFAULT_MODEL,
+            "Expert": "consensus",
+            "Samples": 8,
+            "Region": REGION_SEGMENT,
+            "MarginMm": 10.0,
+            "Threshold": 0.5,
+            "Operation": Operation.REPLACE.value,
+        }
+        for name, value in defaults.items():
             self.scriptedEffect.setParameterDefault(name, value)
-        for name, value in (("Region", REGION_SEGMENT), ("MarginMm", 10.0), ("Threshold", 0.5)):
-            self.scriptedEffect.setParameterDefault(name, value)
-        self.scriptedEffect.setParameterDefault("Operation", Operation.REPLACE.value)
 
     def activate(self) -> None:
         """Offer the models that there are now: the reader chose this effect."""
@@ -111,6 +117,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             widget.disconnect(signal, slot)
         self.options.roiSelector.setMRMLScene(None)
         self._connections = []
+
+    def interactionNodeModified(self, interactionNode: Any) -> None:
+        """Stay active while the reader places a box or another markup: the mouse is not ours."""
 
     def sourceVolumeNodeChanged(self) -> None:
         """Drop a result of another volume."""

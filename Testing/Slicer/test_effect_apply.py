@@ -88,9 +88,7 @@ def test_an_overwriting_mode_takes_the_added_voxels_from_others_and_no_more(aDra
 
     aDrawnStage.apply("replace")
 
-    assert np.array_equal(
-        aDrawnStage.voxels("tumor"), expected("replace", TUMOR, RESULT, REGION)
-    )
+    assert np.array_equal(aDrawnStage.voxels("tumor"), expected("replace", TUMOR, RESULT, REGION))
     assert np.array_equal(aDrawnStage.voxels("organ"), ORGAN & ~RESULT)
 
 
@@ -214,7 +212,7 @@ def test_apply_and_discard_take_the_preview_away(aDrawnStage):
 
 
 def test_a_segmentation_whose_layers_are_shared_keeps_the_neighbour(aStage):
-    """Segments that do not overlap share one labelmap: an edit must not reach the other's labels."""
+    """Segments without overlap share one labelmap: an edit must not reach the other's labels."""
     left, right = box(4, 12, 3, 13, 2, 9), box(12, 20, 3, 13, 2, 9)
     aStage.draw("tumor", left)
     aStage.draw("organ", right)

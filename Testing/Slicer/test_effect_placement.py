@@ -106,7 +106,7 @@ def test_flipped_permuted_and_oblique_scans_are_copied_exactly(makeStage, direct
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
 def test_a_segmentation_on_the_same_points_in_another_order_is_copied_exactly(makeStage, axes):
-    """The reference grid runs against the scan's, or along other axes, on the same voxel centres."""
+    """The reference grid runs against the scan's, or along other axes, on the same centres."""
     scan = addScan(spacing=(0.7, 0.9, 2.5), directions=rotation(17))
     shape = tuple(np.array(SHAPE)[::-1][list(axes)][::-1])
     matrix = ijkToRas(scan)[:, [*axes, 3]]
@@ -179,6 +179,17 @@ def test_the_preview_stands_under_the_segmentations_transform_and_follows_it(mak
     assert np.array_equal(stage.voxels(reference=reference), shifted)
 
 
+def test_the_volume_told_is_that_in_the_world(makeStage):
+    stage = makeStage()
+    stage.offer(blob())
+    before = stage.proposal.drawnMl
+    assert before == pytest.approx(RESULT.sum() / 1000)
+    larger = addTransform(np.diag([2.0, 2, 2, 1]))
+    for node in (stage.scan, stage.segmentation):
+        node.SetAndObserveTransformNodeID(larger.GetID())
+    assert stage.proposal.drawnMl == pytest.approx(8 * before)
+
+
 def test_under_a_transform_that_bends_there_is_a_sentence(makeStage):
     from diffoseg.errors import InputError
 
@@ -188,7 +199,7 @@ def test_under_a_transform_that_bends_there_is_a_sentence(makeStage):
     source, target = vtk.vtkPoints(), vtk.vtkPoints()
     for point in np.random.default_rng(0).random((6, 3)) * 20:
         source.InsertNextPoint(point)
-        target.InsertNextPoint(point + [0, np.sin(point[0]), 0])
+        target.InsertNextPoint(point + np.array([0, np.sin(point[0]), 0]))
     spline.SetSourceLandmarks(source)
     spline.SetTargetLandmarks(target)
     spline.SetBasisToR()

@@ -351,6 +351,21 @@ def test_renaming_the_segment_or_changing_masks_keeps_the_preview(aStage, aLogic
     assert len(previews()) == 1
 
 
+def test_undoing_an_earlier_edit_keeps_the_preview(aStage, aLogic):
+    aStage.editor.saveStateForUndo()
+    aStage.draw("tumor", box(0, 20, 0, 20, 0, 10))
+    run(aStage)
+    aLogic.answer(blob())
+    aLogic.end()
+
+    aStage.editor.undo()
+
+    assert np.array_equal(aStage.voxels(), TUMOR)
+    assert len(previews()) == 1
+    aStage.apply("add")
+    assert np.array_equal(aStage.voxels(), TUMOR | inScan(blob() >= 0.5))
+
+
 def test_the_settings_come_back_with_the_parameters(aStage):
     for name, value in (("Samples", 12), ("MarginMm", 4.5), ("Operation", "subtract")):
         aStage.setParameter(name, value)
