@@ -187,13 +187,8 @@ class CompareWidget:
 
         cells = {}
         for row in range(node.GetNumberOfRows()):
-            volume, low, high = (_milliliters(text(row, c)) for c in (_VOLUME, _LOW, _HIGH))
+            volume, low, high = (text(row, column) for column in (_VOLUME, _LOW, _HIGH))
             spread = _("{low} to {high} ml").format(low=low, high=high) if low else ""
             own = text(row, _DICE) or "\u2013"
             cells[text(row, _NAME)] = (_("{n} ml").format(n=volume), spread, own)
         return cells
-
-
-def _milliliters(text: str) -> str:
-    """Return a volume of the table with the digits that a panel has room for."""
-    return f"{float(text):.2f}" if text else ""
