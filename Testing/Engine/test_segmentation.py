@@ -122,6 +122,20 @@ def test_a_whole_volume_is_searched_and_answered_around_what_was_found():
     assert any("No region" in sentence for sentence in comparison.warnings)
 
 
+def test_the_intensities_of_a_whole_volume_are_judged_on_all_of_it():
+    volume = a_volume(size=(200, 60, 3))
+    volume.array[:] = -3000
+    volume.array[:, :, :60] = -900
+    volume.array[1, 25:35, 20:30] = 0
+    segmenter = Segmenter(a_pixelwise_model(), "cpu")
+
+    whole = segmenter.segment(volume, samples=1)
+    part = segmenter.segment(volume, whole.region_geometry.bounding_box(), samples=1)
+
+    assert any("of what was looked at" in sentence for sentence in whole.warnings)
+    assert part.warnings == ()
+
+
 def test_of_a_whole_volume_only_what_the_search_found_is_sampled(monkeypatch):
     volume = a_volume(size=(200, 60, 3))
     volume.array[:] = -1000
