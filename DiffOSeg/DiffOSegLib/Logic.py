@@ -21,6 +21,7 @@ from .RunRequest import RunRequest
 from .WorkerClient import Message, WorkerClient
 
 _WAIT_SECONDS = 0.005  # between two looks of a script that waits
+_STEP_SECONDS = 0.01  # files are removed for so long in one tick
 
 
 class DiffOSegLogic(ScriptedLoadableModuleLogic):
@@ -138,6 +139,8 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
             if hasattr(getattr(slicer, "app", None), "processEvents"):
                 slicer.app.processEvents()
             time.sleep(_WAIT_SECONDS)
+        while run.over and run.id in self._leaving and run.id not in self._worker.openJobs:
+            self._removeFiles()
         return run.outcome
 
     # The computer
@@ -203,13 +206,21 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
         self._lookWhetherOver()
 
     def _lookWhetherOver(self) -> None:
-        """Let go of the scene and of a run that has ended; its files go with its job."""
+        """Let go of the scene and of a run that has ended; its files go after its job."""
         if self._run is not None and self._run.over:
             self._unobserveScene()
             self._leaving[self._run.id] = self._run
             self._run = None
+        self._removeFiles()
+
+    def _removeFiles(self) -> None:
+        """Remove files of ended runs that the worker has let go of, for about 10 ms."""
+        begun = time.perf_counter()
         for jobID in set(self._leaving) - set(self._worker.openJobs):
-            self._leaving.pop(jobID).removeFolder()
+            while self._leaving[jobID].removeOneFile():
+                if time.perf_counter() - begun > _STEP_SECONDS:
+                    return
+            del self._leaving[jobID]
 
     # The scene
 

@@ -132,9 +132,20 @@ class Run:
             self._end(RunEvent("cancelled", sentence))
 
     def removeFolder(self) -> None:
-        """Remove its files; to be called once the worker no longer writes to them."""
+        """Remove its files; to be called once it is over and the worker no longer writes."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def removeOneFile(self) -> bool:
+        """Do a part of ``removeFolder``, as large files take long; return whether more is left."""
+        try:
+            for file in self._folder.iterdir() if self._folder is not None else ():
+                file.unlink()
+                return True
+        except OSError:
+            pass  # somebody still holds it: the rest goes all the same
+        self.removeFolder()
+        return False
 
     def _stepOnce(self) -> bool:
         """Do the next thing; return False where there is nothing to do now."""
@@ -157,7 +168,8 @@ class Run:
                 self._afterwards()
         if self.over:  # ended by someone whom this very step called
             self._guarded(lambda: _close(work))
-            self._removeFolderUnlessInUse()
+            if not self._asked:
+                self.removeFolder()
 
     def _prepare(self) -> Iterator[None]:
         """Write the job, the voxels slab by slab."""
@@ -249,12 +261,7 @@ class Run:
         if not self._finished:
             self._guarded(lambda: _close(work))
             self._guarded(self._sink.abandon)
-        self._removeFolderUnlessInUse()
         self._tell(event)
-
-    def _removeFolderUnlessInUse(self) -> None:
-        if self.id not in self._worker.openJobs:
-            self.removeFolder()
 
     def _tell(self, event: RunEvent) -> None:
         self._guarded(lambda: self._onEvent(event))

@@ -138,8 +138,8 @@ class WorkerClient:
                 process.wait(_SECONDS_TO_END)
             process.killTree()
             self._dying.append(process)
-        self._open.clear()
-        self._deadlines.clear()
+        for jobID in tuple(self._open):
+            self._forgetJob(jobID)
         self._made.clear()
         for dying in self._dying:
             dying.wait(_SECONDS_TO_END)
