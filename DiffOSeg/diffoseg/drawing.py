@@ -50,10 +50,14 @@ class Watch:
         """Start counting towards ``total`` tiles."""
         self.done, self.total = 0, total
 
+    def enough(self) -> bool:
+        """Ask, unless it has said so already, whether the one who waits has had enough."""
+        self.stopped = self.stopped or (self.cancel is not None and self.cancel())
+        return self.stopped
+
     def look(self) -> None:
         """Raise CancelledError where the one who waits has had enough."""
-        if self.cancel is not None and self.cancel():
-            self.stopped = True
+        if self.enough():
             raise CancelledError("Stopped as asked; nothing was written.")
 
     def step(self, tiles: int, what: str) -> None:

@@ -139,7 +139,7 @@ class Segmenter:
             with self._saying_where_memory_ends():
                 drawn = drawing.draw(canvas, name, samples)
                 if len(drawn):
-                    results[name] = _result(name, drawn, grid, canvas)
+                    results[name] = _result(name, drawn, grid, canvas, watch)
             if name in results:
                 yield results[name]
             if watch.stopped:
@@ -227,16 +227,25 @@ class Segmenter:
         }
 
 
-def _result(name: str, finished: np.ndarray, grid: ModelGrid, canvas: Canvas) -> ExpertResult:
-    """Map each sample back onto the input's voxels and sum up."""
+def _result(
+    name: str, finished: np.ndarray, grid: ModelGrid, canvas: Canvas, watch: Watch
+) -> ExpertResult:
+    """Map each sample back onto the input's voxels and sum up.
+
+    Of a large region that takes a while: a cancel on the way keeps the samples that are mapped.
+    """
     start, size = grid.region_of(canvas.answer)
     total = np.zeros(tuple(reversed(size)), np.float64)
     samples = np.empty((len(finished), *total.shape), bool)
-    for sample, maps in zip(samples, finished, strict=True):
+    stopped_before = watch.stopped
+    for mapped, maps in enumerate(finished):
+        if mapped and not stopped_before and watch.enough():
+            samples = samples[:mapped]
+            break
         probability = grid.to_input(maps, canvas.window, start, size)
         total += probability
-        sample[:] = probability > 0.5
-    mean = (total / len(finished)).astype(np.float32)
+        samples[mapped] = probability > 0.5
+    mean = (total / len(samples)).astype(np.float32)
     return ExpertResult(
         name=name,
         probability=mean,

@@ -217,7 +217,8 @@ class Worker:
     def _report(self, error: BaseException, name: str | None) -> None:
         reported = as_reported(error)
         details = "".join(traceback.format_exception(error))
-        print(details, file=sys.stderr, flush=True)
+        with suppress(OSError):  # the log's disk may be full
+            print(details, file=sys.stderr, flush=True)
         message = {
             "event": "error",
             "code": reported.exit_code,

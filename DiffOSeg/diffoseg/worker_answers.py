@@ -106,13 +106,17 @@ class Engine:
             note=lambda sentence: send({"event": "note", "sentence": sentence}),
         )
         begun = time.perf_counter()
-        for event in events:
-            if isinstance(event, Started):
-                send(_started(event, segmenter))
-            elif isinstance(event, ExpertResult):
-                send(_written(event, segmenter, job, folder))
-            else:
-                send(_done(event, volume, job, folder, time.perf_counter() - begun))
+        try:
+            for event in events:
+                if isinstance(event, Started):
+                    send(_started(event, segmenter))
+                elif isinstance(event, ExpertResult):
+                    send(_written(event, segmenter, job, folder))
+                else:
+                    send(_done(event, volume, job, folder, time.perf_counter() - begun))
+        finally:
+            if segmenter.device.type == "cuda":
+                torch.cuda.empty_cache()  # Slicer draws with the same memory
 
     def warm_up(self) -> None:
         """Import what the table needs, in a moment when nobody waits."""

@@ -258,6 +258,16 @@ def test_a_cancel_keeps_the_experts_and_the_samples_that_were_complete():
     assert kept.provenance["samples"] == 3
 
 
+def test_a_cancel_while_samples_are_mapped_back_keeps_those_that_are():
+    calls, whole = calls_of_one_expert(), answer()
+
+    *_, kept = events(cancel_at=calls - 1)  # asked before its third sample is mapped
+
+    assert (list(kept.results), kept.stopped) == (["consensus"], True)
+    samples = kept.results["consensus"].samples
+    np.testing.assert_array_equal(samples, whole.results["consensus"].samples[:2])
+
+
 def test_a_cancel_before_anything_is_complete_ends_with_nothing_and_one_while_searching_raises():
     started, comparison = events(cancel_at=1)
     assert (started.names, comparison.results, comparison.stopped) == (EVERYONE, {}, True)
