@@ -1,6 +1,6 @@
 """What the model answered for one expert, and the sink that takes it from a run: numpy alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Answer:
         probability: (K, J, I) float32 in 0..1 on the answered region.
         ijkToRas: (4, 4), from an index (i, j, k) of ``probability`` to mm in the volume's own
             space, its parent transform left off.
+        cut: for each of (i, j, k), whether the volume goes on before and behind the region.
     """
 
     expert: str
@@ -26,6 +27,17 @@ class Answer:
     samples: int
     probability: np.ndarray
     ijkToRas: np.ndarray
+    cut: tuple[tuple[bool, bool], ...] = ((True, True),) * 3
+
+    def reachesEdge(self, threshold: float) -> bool:
+        """Return whether what is drawn would go on beyond the region, as far as one can tell."""
+        faces = [
+            self.probability.take(index, axis)
+            for axis, ends in zip((2, 1, 0), self.cut, strict=True)
+            for index, cut in zip((0, -1), ends, strict=True)
+            if cut
+        ]
+        return any((face >= np.float32(threshold)).any() for face in faces)
 
 
 class AnswerSink:
@@ -33,19 +45,29 @@ class AnswerSink:
 
     Args:
         volumeIjkToRas: (4, 4) of the whole volume, as it was when the run was asked for.
+        volumeSize: its voxels along (i, j, k).
         onAnswer: called with the Answer. Not called again once the sink was abandoned.
     """
 
-    def __init__(self, volumeIjkToRas: np.ndarray, onAnswer: Callable[[Answer], None]):
-        self._volumeIjkToRas = volumeIjkToRas
+    def __init__(
+        self,
+        volumeIjkToRas: np.ndarray,
+        volumeSize: Sequence[int],
+        onAnswer: Callable[[Answer], None],
+    ):
+        self._volumeIjkToRas, self._volumeSize = volumeIjkToRas, tuple(volumeSize)
         self._onAnswer: Callable[[Answer], None] | None = onAnswer
         self._regionIjkToRas = volumeIjkToRas
+        self._cut: tuple[tuple[bool, bool], ...] = ()
 
     def begin(self, started: dict[str, Any]) -> None:
         """Learn where in the volume the answer will lie."""
+        start, size = started["region"]["start"], started["region"]["size"]
         shift = np.eye(4)
-        shift[:3, 3] = started["region"]["start"]
+        shift[:3, 3] = start
         self._regionIjkToRas = self._volumeIjkToRas @ shift
+        ends = zip(start, size, self._volumeSize, strict=True)
+        self._cut = tuple((first > 0, first + n < whole) for first, n, whole in ends)
 
     def addExpert(self, result: dict[str, Any], folder: Path) -> Iterator[None]:
         """Take the probabilities, before the run's folder is removed."""
@@ -60,6 +82,7 @@ class AnswerSink:
                     samples=int(result["samples"]),
                     probability=probability.astype(np.float32, copy=False),
                     ijkToRas=self._regionIjkToRas,
+                    cut=self._cut,
                 )
             )
 

@@ -87,7 +87,7 @@ class Proposal(VTKObservationMixin):
 
     @property
     def busy(self) -> bool:
-        """Whether the Logic needs ticks for a run of ours, wanted or still stopping."""
+        """Whether a run of ours needs ticks of the Logic."""
         return self._run is not None
 
     @property
@@ -127,8 +127,10 @@ class Proposal(VTKObservationMixin):
         """Run for the selected segment; raises InputError where another run is under way."""
         target = self._selected()
         matrix = vtk.vtkMatrix4x4()
-        slicer.mrmlScene.GetNodeByID(target.volumeID).GetIJKToRASMatrix(matrix)
-        sink = AnswerSink(slicer.util.arrayFromVTKMatrix(matrix), self._take)
+        volumeNode = slicer.mrmlScene.GetNodeByID(target.volumeID)
+        volumeNode.GetIJKToRASMatrix(matrix)
+        size = volumeNode.GetImageData().GetDimensions()
+        sink = AnswerSink(slicer.util.arrayFromVTKMatrix(matrix), size, self._take)
         self._run = sharedLogic().start(request, sink, self._onEvent)
         self._clear()
         self._sink, self._target, self._threshold = sink, target, threshold
@@ -181,9 +183,11 @@ class Proposal(VTKObservationMixin):
         """Forget the answer, or no longer wait for it, and take the preview away."""
         if self._sink is None and self.answer is None:
             return
-        if self.running:
-            self.cancel()
+        run, self._run = self._run, None
         self._clear()
+        if run is not None:
+            run.abandon(sentence)
+            sharedLogic().tick()  # takes note, so that another run may start
         self._onChange(sentence)
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from .Operations import Operation
 from .OptionsWidget import REGION_ROI, REGION_SEGMENT, OptionsWidget, choose, chosen, setQuietly
 
 _TICK_MS = 30
+_LAST_TICKS = 100  # after a run, 3 s: the Logic hears the worker out and removes the run's files
 _DEFAULT_MODEL = "default"  # the parameter's value; Slicer takes an empty one for a missing one
 
 
@@ -36,6 +37,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._sentence = ""
         self._notes: list[str] = []
         self._connections: list[tuple[Any, str, Any]] = []
+        self._idleTicks = 0
 
     # -- what Slicer asks
 
@@ -207,6 +209,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _onRunOrCancel(self, _checked: bool = False) -> None:
         if self.proposal.running:
+            self._onChange(_("Stopping."))
             self.proposal.cancel()
         else:
             self._attempt(self._run)
@@ -222,7 +225,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         from DiffOSegLib.Logic import sharedLogic
 
         sharedLogic().tick()
-        if not self.proposal.busy:
+        self._idleTicks = 0 if self.proposal.busy else self._idleTicks + 1
+        if self._idleTicks > _LAST_TICKS:
             self._timer.stop()
 
     # -- what the effect does
@@ -313,17 +317,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _onProgress(self, event: Any) -> None:
         """Show how far the run is, and what it ended with."""
-        from DiffOSegLib.RunWidget import duration
-        from DiffOSegLib.SegmentTags import displayName
+        from . import Sentences
 
         options = self.options
         if event.kind == "note":
             self._notes.append(event.sentence)
         elif event.kind == "progress":
-            words = [_("Drawing: {what}").format(what=displayName(event.sentence))]
-            if event.secondsLeft is not None:
-                words.append(_("{time} left").format(time=duration(event.secondsLeft)))
-            self._sentence = ", ".join(words)
+            self._sentence = Sentences.progress(event)
             options.progressBar.value = round(100 * (event.fraction or 0))
         elif event.kind != "result":  # which the preview shows
             shown = event.kind == "done" and self.proposal.answer is not None
@@ -340,23 +340,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
         texts = [self._sentence]
         if answer is not None and not running:
-            texts.append(self._preview())
+            from . import Sentences
+
+            threshold = self.scriptedEffect.doubleParameter("Threshold")
+            texts.append(Sentences.preview(answer, threshold, proposal.drawnMl))
         texts += [f"\u26a0 {note}" for note in self._notes]
         self.options.statusLabel.text = "\n".join(filter(None, texts))
-
-    def _preview(self) -> str:
-        """Return what the preview shows."""
-        from DiffOSegLib.SegmentTags import displayName
-
-        answer, threshold = self.proposal.answer, self.scriptedEffect.doubleParameter("Threshold")
-        volume = self.proposal.drawnMl
-        if not volume:
-            return _("{expert} draws nothing here at {threshold:.2f} or more.").format(
-                expert=displayName(answer.expert), threshold=threshold
-            )
-        return _("{expert}, {n} samples: {volume:.2f} mL at {threshold:.2f} or more.").format(
-            expert=displayName(answer.expert), n=answer.samples, volume=volume, threshold=threshold
-        )
 
 
 def _confirm(question: str) -> bool:

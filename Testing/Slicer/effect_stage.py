@@ -12,6 +12,16 @@ START, SIZE = (8, 6, 4), (12, 10, 8)  # of the answered region, (i, j, k)
 INSIDE = tuple(slice(a, a + n) for a, n in zip(START[::-1], SIZE[::-1], strict=True))
 
 
+class HandFedRun:
+    def __init__(self, logic, sink, onEvent):
+        self.logic, self.sink, self.onEvent = logic, sink, onEvent
+        self.cancelled = self.abandoned = False
+
+    def abandon(self, sentence):
+        self.abandoned = True
+        self.logic.end("cancelled", sentence)
+
+
 class HandFedLogic:
     """Stands where the application's Logic does: runs are answered when the test says so."""
 
@@ -30,7 +40,7 @@ class HandFedLogic:
         if self.activeRun is not None:
             raise InputError("A run is under way. Wait for its end or cancel it first.")
         self.requests.append(request)
-        self.activeRun = SimpleNamespace(sink=sink, onEvent=onEvent, cancelled=False)
+        self.activeRun = HandFedRun(self, sink, onEvent)
         return self.activeRun
 
     def cancel(self):
@@ -44,15 +54,16 @@ class HandFedLogic:
 
         self.activeRun.onEvent(RunEvent(kind, sentence, **more))
 
-    def answer(self, probability, start=START, expert="Expert 2", samples=8):
+    def answer(self, probability, start=START, expert="Expert 2", samples=8, run=None):
         """Give one expert's probabilities, (K, J, I), to the run; it goes on."""
         np.save(self._folder / "probability.npy", probability.astype(np.float32))
-        sink = self.activeRun.sink
+        sink = (run or self.activeRun).sink
         sink.begin({"region": {"start": list(start), "size": probability.shape[::-1]}})
         result = {"expert": expert, "color": [0.0, 0.6, 0.5], "samples": samples}
         for _step in sink.addExpert({**result, "probability": "probability.npy"}, self._folder):
             pass
-        self.tell("result", f"{expert} is in the scene.", expert=expert)
+        if self.activeRun is not None:
+            self.tell("result", f"{expert} is in the scene.", expert=expert)
 
     def end(self, kind="done", sentence="Done.", **more):
         from DiffOSegLib.Run import RunEvent

@@ -140,6 +140,7 @@ def test_a_run_of_the_module_that_is_under_way_is_told(aStage, aLogic):
     aStage.editor.setActiveEffectByName("")
     assert aLogic.activeRun is modulesRun
     assert not modulesRun.cancelled
+    assert not modulesRun.abandoned
 
 
 def test_packages_that_the_reader_declines_to_install_are_told(aStage, aLogic, monkeypatch):
@@ -185,6 +186,27 @@ def test_the_answer_is_previewed_and_the_segment_untouched(aStage, aLogic):
     assert aStage.status == "Expert 2, 8 samples: 0.05 mL at 0.50 or more."
     assert np.array_equal(aStage.voxels(), TUMOR)
     assert not aStage.editor.logic().CanUndo()
+
+
+@pytest.mark.parametrize(
+    ("start", "place", "told"),
+    [
+        (START, (slice(3, 5), slice(3, 5), slice(0, 2)), True),
+        (START, (slice(7, 8), slice(3, 5), slice(3, 5)), True),
+        (START, (slice(1, 7), slice(1, 9), slice(1, 11)), False),
+        ((0, 6, 4), (slice(3, 5), slice(3, 5), slice(0, 2)), False),  # the scan's own edge
+        ((18, 6, 4), (slice(3, 5), slice(3, 5), slice(10, 12)), False),
+    ],
+)
+def test_a_drawing_that_the_region_cuts_off_is_told(aStage, aLogic, start, place, told):
+    values = np.zeros(SIZE[::-1])
+    values[place] = 0.6
+    run(aStage)
+    aLogic.answer(values, start=start)
+    aLogic.end()
+    assert ("reaches the region's edge" in aStage.status) == told
+    aStage.options.thresholdSlider.value = 0.7
+    assert "edge" not in aStage.status
 
 
 def test_dragging_the_threshold_starts_no_run(aStage, aLogic):
@@ -305,15 +327,14 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_during_a_run_ends_it_and_a_late_answer_goes_nowhere(aStage, aLogic, change):
     run(aStage)
+    ours = aLogic.activeRun
 
     change(aStage)
 
-    assert aLogic.activeRun.cancelled
+    assert ours.abandoned
     assert not aStage.proposal.running
     assert CHANGES[change] in aStage.status
-    if not previews() and aLogic.activeRun is not None:
-        aLogic.answer(blob())
-        aLogic.end("cancelled", "The run was cancelled.")
+    aLogic.answer(blob(), run=ours)
     assert not previews()
     assert aStage.proposal.answer is None
     assert CHANGES[change] in aStage.status
@@ -440,10 +461,28 @@ def test_leaving_the_effect_during_a_run_frees_the_logic(aStage, aLogicWithAFake
     logic = aLogicWithAFakeWorker("normal")
     run(aStage)
     waitUntil(lambda: "Drawing" in aStage.status)
+    folder = logic.activeRun._folder
+    assert folder.exists()
+
     aStage.editor.setActiveEffectByName("")
-    waitUntil(lambda: logic.activeRun is None, seconds=2.0)
-    waitUntil(lambda: not aStage.proposal.busy, seconds=2.0)
+
+    assert logic.activeRun is None
+    waitUntil(lambda: not folder.exists(), seconds=3.0)
     assert not previews()
+
+
+def test_after_another_segment_was_selected_a_new_run_starts_at_once(aStage, aLogicWithAFakeWorker):
+    aLogicWithAFakeWorker("normal")
+    aStage.draw("organ", box(10, 20, 8, 18, 5, 12))
+    run(aStage)
+    waitUntil(lambda: "Drawing" in aStage.status)
+    aStage.editor.setCurrentSegmentID("organ")
+    run(aStage)
+    waitUntil(lambda: not aStage.proposal.busy)
+    assert len(previews()) == 1
+    aStage.apply("replace")
+    assert aStage.voxels("organ").any()
+    assert np.array_equal(aStage.voxels("tumor"), TUMOR)
 
 
 @pytest.mark.parametrize("change", [closeScene, removeVolume, removeSegment])

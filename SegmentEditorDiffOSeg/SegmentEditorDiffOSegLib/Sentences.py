@@ -1,0 +1,32 @@
+"""What the effect says below its Run button."""
+
+from slicer.i18n import tr as _
+
+from DiffOSegLib.Run import RunEvent
+from DiffOSegLib.RunWidget import duration
+from DiffOSegLib.SegmentTags import displayName
+
+from .Answer import Answer
+
+
+def progress(event: RunEvent) -> str:
+    """Return whose drawing goes on, and for how long."""
+    words = [_("Drawing: {what}").format(what=displayName(event.sentence))]
+    if event.secondsLeft is not None:
+        words.append(_("{time} left").format(time=duration(event.secondsLeft)))
+    return ", ".join(words)
+
+
+def preview(answer: Answer, threshold: float, volumeMl: float) -> str:
+    """Return what the preview of an answer shows."""
+    expert = displayName(answer.expert)
+    if not volumeMl:
+        return _("{expert} draws nothing here at {threshold:.2f} or more.").format(
+            expert=expert, threshold=threshold
+        )
+    shown = _("{expert}, {n} samples: {volume:.2f} mL at {threshold:.2f} or more.").format(
+        expert=expert, n=answer.samples, volume=volumeMl, threshold=threshold
+    )
+    if answer.reachesEdge(threshold):
+        shown += " " + _("It reaches the region's edge: a larger region may show more.")
+    return shown
