@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
+    ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
 
@@ -107,3 +108,92 @@ def whySlicerIsTooOld():
     except (ImportError, SyntaxError):
         return _("DiffOSeg needs Slicer 5.12.1 or newer.")
     return Dependencies.state().slicerTooOld
+
+
+class DiffOSegTest(ScriptedLoadableModuleTest):
+    """What can be tried in any Slicer, with or without PyTorch; leaves an empty scene."""
+
+    def setUp(self):
+        """Begin with an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        """Run all of them."""
+        for test in (
+            self.test_theModuleOpensAndTakesTheVolume,
+            self.test_choicesAreKeptInTheParameterNode,
+            self.test_aRunBringsSegmentsMapsAndATable,
+        ):
+            self.setUp()
+            test()
+        self.setUp()
+
+    def test_theModuleOpensAndTakesTheVolume(self):
+        """The panel shows a volume that is loaded, and Apply is ready for it."""
+        volume = addPhantom()
+        panel = openedPanel()
+        assert panel.parameters.inputVolume is volume
+        assert panel.ui.noticeLabel.text
+        assert panel.ui.expertsTable.rowCount > 1
+        self.delayDisplay("The module opens.")
+
+    def test_choicesAreKeptInTheParameterNode(self):
+        """What is chosen by hand is in the scene, and what is in the scene is shown."""
+        addPhantom()
+        panel = openedPanel()
+        panel.ui.samplesSpinBox.value = 3
+        assert panel.parameters.samples == 3
+        panel.parameters.regionKind = "whole"
+        assert panel.ui.regionKindComboBox.currentText == _("Whole volume")
+        panel.ui.noExpertsButton.click()
+        assert not panel.ui.applyButton.enabled
+        panel.ui.allExpertsButton.click()
+        assert panel.ui.applyButton.enabled
+        self.delayDisplay("Choices are kept.")
+
+    def test_aRunBringsSegmentsMapsAndATable(self):
+        """A short run with the default model, where its packages are installed."""
+        from diffoseg.catalog import read_card
+        from DiffOSegLib import Dependencies, SceneInputs
+        from DiffOSegLib.SceneResults import OutputOptions, SceneResults
+
+        if not Dependencies.state().ready:
+            self.delayDisplay("PyTorch is not installed: no run was tried.")
+            return
+        volume = addPhantom()
+        panel = openedPanel()
+        parameters = panel.parameters
+        parameters.regionRoi = SceneInputs.defaultRoi(volume)
+        parameters.regionRoi.SetSize(20, 20, 4)
+        parameters.samples, parameters.steps = 2, 2
+        parameters.experts = ["consensus", "Expert 1", "Expert 2"]
+        results = SceneResults(volume, OutputOptions(), read_card())
+        request = panel.logic.requestFrom(parameters)
+        run = panel.logic.start(request, results, lambda event: None)
+        outcome = panel.logic.wait(run, timeoutSeconds=600)
+        assert outcome.kind == "done", outcome
+        segmentation = results.segmentationNode.GetSegmentation()
+        assert segmentation.GetNumberOfSegments() == 3
+        assert sorted(results.probabilityNodes) == ["Expert 1", "Expert 2", "consensus"]
+        assert results.disagreementNode is not None
+        assert results.tableNode.GetNumberOfRows() == 3
+        self.delayDisplay("A run brings segments, maps and a table.")
+
+
+def addPhantom():
+    """Add a small CT-like volume, lung with a ball of tissue in it, and return its node."""
+    import numpy as np
+
+    k, j, i = np.mgrid[0:12, 0:80, 0:80]
+    ball = ((k - 6) * 2.0) ** 2 + ((j - 40) * 0.7) ** 2 + ((i - 40) * 0.7) ** 2 < 8**2
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom")
+    slicer.util.updateVolumeFromArray(volume, np.where(ball, 30, -850).astype(np.int16))
+    volume.SetSpacing(0.7, 0.7, 2.0)
+    volume.CreateDefaultDisplayNodes()
+    return volume
+
+
+def openedPanel():
+    """Return the module's panel, which follows the scene from the first time it is asked for."""
+    slicer.modules.diffoseg.widgetRepresentation()
+    return slicer.modules.DiffOSegWidget.panel

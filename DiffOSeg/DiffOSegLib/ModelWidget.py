@@ -9,6 +9,7 @@ from diffoseg.catalog import ModelCard, available_cards, read_card
 from diffoseg.errors import WeightsError
 
 from .Parameters import DiffOSegParameterNode
+from .SceneInputs import modalityOf
 
 
 class ModelWidget:
@@ -36,6 +37,24 @@ class ModelWidget:
         sentences = self._sentences(parameters) if parameters else ()
         self.update()
         return sentences
+
+    def foreseen(self) -> tuple[str, ...]:
+        """Return in which ways the chosen volume is unlike what the model was trained for.
+
+        Only what is known without looking at the voxels; the run says the rest.
+        """
+        parameters, card = self._parameters, self.card
+        if parameters is None or parameters.inputVolume is None or card is None:
+            return ()
+        found, trained = modalityOf(parameters.inputVolume), card.metadata.modality
+        if not found or found == trained:
+            return ()
+        return (
+            _(
+                "This is {found}, and the model was trained on {trained}: do not rely on the"
+                " outlines."
+            ).format(found=found, trained=trained),
+        )
 
     def update(self) -> None:
         """Show what the parameter node holds."""

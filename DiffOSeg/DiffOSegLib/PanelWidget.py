@@ -78,7 +78,8 @@ class PanelWidget(VTKObservationMixin):
         if self.parameters is None:
             self.takeParameterNode()
         self._compare.bindKeys()
-        self._run.describe()
+        if self.logic.description is None:
+            self._run.describe()
         self._update()
 
     def exit(self) -> None:
@@ -108,7 +109,7 @@ class PanelWidget(VTKObservationMixin):
         mapping.pop(None, None)
         self._guiTag = parameters.connectParametersToGui(mapping)
         unusable = self._model.setParameters(parameters)
-        self._run.setNotes([*parameters.corrections, *unusable])
+        self._run.setNotes((*parameters.corrections, *unusable))
         self._region.setParameters(parameters)
         self._run.setParameters(parameters)
         self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified)
@@ -143,6 +144,7 @@ class PanelWidget(VTKObservationMixin):
         self.ui.deviceComboBox.currentIndex = DEVICES.index(self.parameters.device)
         self._compare.setParameters(self.parameters, self._model.card)
         self._observeInputs(self.parameters)
+        self._run.setForeseen(self._model.foreseen())
         self._run.update()
 
     # --- the user's choices ----------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Apply, Cancel, the progress of a run, and what it will run on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
@@ -67,7 +67,8 @@ class RunWidget:
         self._parameters: DiffOSegParameterNode | None = None
         self._run: Run | None = None
         self._results: SceneResults | None = None
-        self._notes: list[str] = []
+        self._notes: tuple[str, ...] = ()
+        self._foreseen: tuple[str, ...] = ()
         self._timer = qt.QTimer()
         self._timer.setInterval(_TICK_MS)
         self._timer.connect("timeout()", self._onTick)
@@ -77,7 +78,7 @@ class RunWidget:
         self._settle.connect("timeout()", self._showDevice)
         self._dependencies = Dependencies.state()
         ui.applyButton.connect("clicked(bool)", self._onApply)
-        ui.detailsButton.connect("toggled(bool)", ui.detailsText.setVisible)
+        ui.detailsButton.connect("toggled(bool)", self._onDetails)
         ui.progressBar.setMaximum(_BAR)
         self.say("")
         self._showDetails("")
@@ -108,11 +109,15 @@ class RunWidget:
         self._ui.statusLabel.text = sentence
         self._ui.statusLabel.visible = bool(sentence)
 
-    def setNotes(self, sentences: list[str]) -> None:
-        """Show what should be kept in mind about the input and the run, a line each."""
-        self._notes = sentences
-        self._ui.warningsLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in sentences)
-        self._ui.warningsLabel.visible = bool(sentences)
+    def setNotes(self, sentences: Sequence[str]) -> None:
+        """Show what should be kept in mind about the scene or the run, a line each."""
+        self._notes = tuple(sentences)
+        self._showNotes()
+
+    def setForeseen(self, sentences: Sequence[str]) -> None:
+        """Show what is known to be amiss before a run, above the notes."""
+        self._foreseen = tuple(sentences)
+        self._showNotes()
 
     def describe(self) -> None:
         """Ask in the background what this computer computes on, where that can be known."""
@@ -160,7 +165,7 @@ class RunWidget:
             ),
             card,
         )
-        self.setNotes([])
+        self.setNotes(())
         self._showDetails("")
         self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show
         self._run = self._logic.start(request, self._results, self._onEvent)
@@ -180,7 +185,7 @@ class RunWidget:
 
     def _onEvent(self, event: RunEvent) -> None:
         if event.kind == "note":
-            self.setNotes([*self._notes, event.sentence])
+            self.setNotes((*self._notes, event.sentence))
         elif event.kind == "progress":
             self._showProgress(event)
         elif event.kind == "result" and self._results:
@@ -208,6 +213,14 @@ class RunWidget:
         self.say(event.sentence)
         self._showDetails(event.details)
         self.update()
+
+    def _showNotes(self) -> None:
+        said = dict.fromkeys((*self._foreseen, *self._notes))  # each sentence once
+        self._ui.warningsLabel.text = "\n".join(f"\u26a0 {sentence}" for sentence in said)
+        self._ui.warningsLabel.visible = bool(said)
+
+    def _onDetails(self, shown: bool) -> None:
+        self._ui.detailsText.visible = shown
 
     def _showDetails(self, details: str) -> None:
         self._ui.detailsText.setPlainText(details)

@@ -130,3 +130,13 @@ def test_the_keys_are_bound_while_the_module_is_shown_and_only_then(monkeypatch)
         assert bound() == sorted([*before, *"0123456789U"])
     slicer.app.processEvents()
     assert bound() == before
+
+
+@pytest.mark.slow
+def test_the_modules_own_self_test_passes_here_as_it_would_in_slicer(module):
+    module.widgetRepresentation()
+    try:
+        slicer.selfTests["DiffOSeg"]()
+    finally:
+        slicer.modules.DiffOSegWidget.cleanup()
+        module._widget = None

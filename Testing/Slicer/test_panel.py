@@ -84,6 +84,15 @@ def test_the_worker_is_not_started_to_describe_a_computer_without_torch(volume, 
         )
 
 
+def test_another_modality_than_the_models_is_said_before_running(panel, ui, volume):
+    assert ui.warningsLabel.isHidden()
+
+    volume.SetAttribute("DICOM.Modality", "MR")
+    panel.parameters.parameterNode.Modified()
+
+    assert "This is MR, and the model was trained on CT" in ui.warningsLabel.text
+
+
 # Choices go into the parameter node and come back from it
 
 
