@@ -10,7 +10,7 @@ CONSENSUS = "consensus"
 
 Color = tuple[float, float, float]
 
-_LONGEST_NAME = 64  # of a DICOM long string, which names a segment's algorithm
+_LONGEST_NAME = 200
 
 CONSENSUS_COLOR: Color = (1.0, 0.84, 0.0)
 
@@ -36,7 +36,7 @@ class Expert:
 class ExpertPanel(Sequence[Expert]):
     """The experts of one model, in the order of the model's own rows.
 
-    The consensus is not among them. Names are unique, printable, of 1..64 characters, and none is
+    The consensus is not among them. Names are unique, printable, of 1..200 characters, and none is
     "consensus".
     """
 

@@ -134,7 +134,7 @@ def test_text_that_is_shown_is_one_short_line(tmp_path):
         {"experts": '[{"name": "Ann"}]'},
         {"experts": '[{"name": "consensus", "description": ""}]'},
         {"experts": '[{"name": "\\u001b[2J", "description": ""}]'},
-        {"experts": json.dumps([{"name": "x" * 65, "description": ""}])},
+        {"experts": json.dumps([{"name": "x" * 201, "description": ""}])},
         {"experts": json.dumps(EXPERTS[:1] * 2)},
     ],
 )
