@@ -308,9 +308,7 @@ class Proposal(VTKObservationMixin):
         return segmentationNode.GetSegmentation().GetSegment(self._target.segmentID)
 
     def _clear(self) -> None:
-        """Forget what came and what was waited for; a run that goes on is not told."""
+        """Forget what came and what was waited for."""
         self.removeObservers()
-        if self._sink is not None:
-            self._sink.abandon()
         self._sink = self._target = self.answer = self._placed = None
         self._preview.remove()

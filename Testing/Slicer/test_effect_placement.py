@@ -21,6 +21,8 @@ from effect_stage import (
 )
 
 RESULT = inScan(blob() >= 0.5)
+SHARES = np.round(blob() * 8) / 8  # of eight drawings: many are the threshold itself
+SHARED = inScan(SHARES >= 0.5)
 
 
 @pytest.fixture
@@ -99,9 +101,9 @@ def test_on_the_scans_own_grid_the_preview_is_the_mask_exactly(makeStage):
 def test_flipped_permuted_and_oblique_scans_are_copied_exactly(makeStage, directions):
     scan = addScan(spacing=(0.7, 0.9, 2.5), origin=(13.7, -41.2, 1008.9), directions=directions)
     stage = makeStage(scan=scan)
-    stage.offer(blob())
+    stage.offer(SHARES)
     stage.apply("replace")
-    assert np.array_equal(stage.voxels(), RESULT)
+    assert np.array_equal(stage.voxels(), SHARED)
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1)])
@@ -115,11 +117,19 @@ def test_a_segmentation_on_the_same_points_in_another_order_is_copied_exactly(ma
     reference = slicer.util.addVolumeFromArray(np.zeros(shape, np.int16), matrix)
     stage = makeStage(scan=scan, geometryNode=reference)
 
-    stage.offer(blob())
+    stage.offer(SHARES)
     stage.apply("replace")
 
-    wanted = RESULT.transpose([2 - axes[2 - n] for n in range(3)])[:, ::-1]
+    wanted = SHARED.transpose([2 - axes[2 - n] for n in range(3)])[:, ::-1]
     assert np.array_equal(stage.voxels(reference=reference), wanted)
+
+
+def test_a_grid_that_a_file_has_rounded_is_still_the_same(makeStage):
+    reference = addScan(origin=(1e-4, -2e-4, 1e-4))
+    stage = makeStage(geometryNode=reference)
+    stage.offer(SHARES)
+    stage.apply("replace")
+    assert np.array_equal(stage.voxels(reference=reference), SHARED)
 
 
 @pytest.mark.parametrize("spacing", [(0.5, 0.5, 1.5), (1.7, 1.3, 0.8)])
