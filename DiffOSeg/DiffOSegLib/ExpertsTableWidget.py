@@ -38,6 +38,7 @@ def dress(table: "qt.QTableWidget", columns: int) -> None:
     table.verticalHeader().setVisible(False)
     table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
     table.horizontalHeader().setStretchLastSection(True)
+    table.horizontalHeader().setFixedHeight(_ROW_HEIGHT)
     table.setShowGrid(False)
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionMode(qt.QAbstractItemView.NoSelection)

@@ -153,6 +153,7 @@ def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROI
     roiNode.CreateDefaultDisplayNodes()
     display = roiNode.GetDisplayNode()
     display.SetFillVisibility(False)  # the finding inside is what the reader looks at
+    display.SetPropertiesLabelVisibility(False)  # its name would stand right on it
     display.SetVisibility(True)
     return roiNode
 

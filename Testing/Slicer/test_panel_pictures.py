@@ -1,7 +1,6 @@
 """The panel, and the panel beside the views, as pictures; after a real run on a phantom.
 
-With DIFFOSEG_SCREENSHOTS=1 they are written to Resources/Screenshots, of a run as long as its
-defaults make it; otherwise of a short run.
+With DIFFOSEG_SCREENSHOTS=1 they are written to Resources/Screenshots.
 """
 
 import os
@@ -15,7 +14,6 @@ from a_reading import aPhantomReading
 
 import SlicerHost
 
-KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
 WIDTH = 420  # pixels, of Slicer's module panel as it opens
 VIEWS = (1060, 760)
 GAP = 8
@@ -25,27 +23,33 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def folder(tmp_path):
-    return ROOT / "Resources" / "Screenshots" if KEPT else tmp_path
+    if os.environ.get("DIFFOSEG_SCREENSHOTS") == "1":
+        return ROOT / "Resources" / "Screenshots"
+    return tmp_path
 
 
-@pytest.fixture
-def panel(scene, monkeypatch):
-    """Return a panel after a run round a phantom's nodule."""
+@pytest.fixture(scope="module")
+def panel(host):
+    """Return a panel after a short run round a phantom's nodule."""
     from DiffOSegLib.Logic import DiffOSegLogic
 
+    SlicerHost.clear()
+    patched = pytest.MonkeyPatch()
     reading = aPhantomReading((24, 160, 160), index=3)
+    reading.volume.SetAttribute("DICOM.Modality", "CT")
     for node in (reading.segmentation, reading.disagreement):
         slicer.mrmlScene.RemoveNode(node)
     middle = [n.mean() for n in reversed(reading.masks["Consensus"].nonzero())]
-    with openPanel(DiffOSegLogic(), monkeypatch) as widget:
+    with openPanel(DiffOSegLogic(), patched) as widget:
         panel = widget.panel
         placeBox(panel, reading.volume, middle)
-        if not KEPT:
-            panel.ui.samplesSpinBox.value, panel.ui.stepsSpinBox.value = 2, 3
-        until(lambda: panel.logic.description, 120)
+        panel.ui.samplesSpinBox.value, panel.ui.stepsSpinBox.value = 3, 3
+        until(lambda: "about" in panel.ui.deviceLabel.text, 300)
         panel.ui.applyButton.click()
-        until(lambda: panel.logic.activeRun is None, 900)
+        until(lambda: panel.logic.activeRun is None, 1500)
         yield panel
+    patched.undo()
+    assert SlicerHost.uncaught == []
 
 
 def placeBox(panel, volume, middle):
@@ -56,7 +60,7 @@ def placeBox(panel, volume, middle):
     ras = toRas.MultiplyPoint([*middle, 1.0])[:3]
     panel.ui.placeRoiButton.click()
     panel.parameters.regionRoi.SetCenterWorld(*ras)
-    panel.parameters.regionRoi.SetSize(44, 44, 12)
+    panel.parameters.regionRoi.SetSize(36, 36, 8)
 
 
 def fitted(panel):
