@@ -24,8 +24,9 @@ def preview(answer: Answer, threshold: float, volumeMl: float) -> str:
         return _("{expert} draws nothing here at {threshold:.2f} or more.").format(
             expert=expert, threshold=threshold
         )
-    shown = _("{expert}, {n} samples: {volume:.2f} mL at {threshold:.2f} or more.").format(
-        expert=expert, n=answer.samples, volume=volumeMl, threshold=threshold
+    samples = _("1 sample") if answer.samples == 1 else _("{n} samples").format(n=answer.samples)
+    shown = _("{expert}, {samples}: {volume:.2f} mL at {threshold:.2f} or more.").format(
+        expert=expert, samples=samples, volume=volumeMl, threshold=threshold
     )
     if answer.reachesEdge(threshold):
         shown += " " + _("It reaches the region's edge: a larger region may show more.")

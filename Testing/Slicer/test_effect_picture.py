@@ -86,7 +86,6 @@ def test_the_real_worker_draws_what_the_engine_draws_and_apply_takes_it(aDemoSta
     stage, logic = aDemoStage, sharedLogic()
     stage.choose(stage.options.expertCombo, EXPERT)
     stage.options.samplesSpinBox.value = SAMPLES
-    stage.options.marginSpinBox.value = 6.0
     module = logic.getParameterNode()
     module.device, module.steps = "cpu", STEPS
     requests = []
@@ -134,7 +133,7 @@ def savePicture(stage, folder):
     )
     widget = slicer.app.layoutManager().sliceWidget("Red")
     field = widget.mrmlSliceNode().GetFieldOfView()
-    widget.mrmlSliceNode().SetFieldOfView(field[0] / 3, field[1] / 3, field[2])
+    widget.mrmlSliceNode().SetFieldOfView(field[0] / 2.5, field[1] / 2.5, field[2])
     left = SlicerHost.savePng(stage.editor, folder / "options.png", (400, 330))
     right = SlicerHost.savePng(widget, folder / "slice.png", (560, 330))
     pictures = qt.QImage(str(left)), qt.QImage(str(right))
