@@ -1,5 +1,6 @@
 """The Segment Editor's widget, and the modules effects are registered by."""
 
+import atexit
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +43,13 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def _cleanUpWith(self, effects: list[Any]) -> None:
         """Have effects clean up when this widget dies; it can no longer be asked for them then."""
-        self.destroyed.connect(lambda *_: [effect.call("cleanup") for effect in effects])
+
+        def cleanUp(*_: Any) -> None:
+            while effects:
+                effects.pop().call("cleanup")
+
+        self.destroyed.connect(cleanUp)
+        atexit.register(cleanUp)  # before Qt takes the effects' own objects away
 
     def logic(self) -> Any:
         """Return the logic for the effects; Slicer's widget does not have this method."""
