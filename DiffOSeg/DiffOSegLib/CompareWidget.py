@@ -59,14 +59,13 @@ class CompareWidget:
         """Show what is in the scene."""
         drawn = self._drawn()
         self._ui.resultsCollapsibleButton.visible = bool(drawn)
+        if self._parameters is None or self._parameters.resultDisagreement is None:
+            self._hideDisagreement()
         if not drawn or self._parameters is None:
-            self._ui.disagreementButton.checked = False
             return
         self._fill(drawn)
         parameters, ui = self._parameters, self._ui
         ui.disagreementButton.enabled = parameters.resultDisagreement is not None
-        if parameters.resultDisagreement is None:
-            ui.disagreementButton.checked = False
         ui.tableButton.enabled = parameters.resultTable is not None
         ui.gridButton.checked = self._views.gridShown
         ui.keysLabel.text = _(
@@ -134,6 +133,12 @@ class CompareWidget:
         if self._parameters:
             shown = self._ui.disagreementButton.checked
             self._views.showDisagreement(self._parameters.resultDisagreement if shown else None)
+
+    def _hideDisagreement(self) -> None:
+        """Take a former run's map out of the views."""
+        if self._ui.disagreementButton.checked:
+            self._ui.disagreementButton.checked = False
+            self._views.showDisagreement(None)
 
     def _onTable(self, *_args: object) -> None:
         if self._parameters:

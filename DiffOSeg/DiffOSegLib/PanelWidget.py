@@ -205,8 +205,7 @@ class PanelWidget(VTKObservationMixin):
 
     def _prepare(self) -> ModelCard:
         """Place the default box where there is none; return the model; raises DiffOSegError."""
-        if self._region.ensureBox():
-            self._lookThere = True
+        self._lookThere = self._region.ensureBox()
         if self._model.card is None:
             raise WeightsError(_("There is no model on this computer. Install DiffOSeg again."))
         return self._model.card
@@ -214,7 +213,7 @@ class PanelWidget(VTKObservationMixin):
     def _onResults(self, results: SceneResults) -> None:
         """Show what has just come into the scene."""
         parameters, node = self.parameters, results.segmentationNode
-        if parameters is None or node is None:
+        if parameters is None or node is None or node.GetScene() is None:
             return
         isFirst = parameters.resultSegmentation is not node
         with slicer.util.NodeModify(parameters.parameterNode):
@@ -267,6 +266,7 @@ def _volumeInView() -> "slicer.vtkMRMLScalarVolumeNode | None":
     active = slicer.mrmlScene.GetNodeByID(selection.GetActiveVolumeID() or "")
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     for node in (active, *volumes):
-        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
+        isScan = node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        if isScan and not node.GetAttribute("DiffOSeg.Map"):
             return node
     return None

@@ -65,6 +65,7 @@ class DiffOSegParameterNode(_Fields):
     parameterNode: Any
     connectParametersToGui: Any
     disconnectGui: Any
+    allParameters: Any
 
     def __init__(self, node: Any, *args: Any):
         wrapped = getattr(node, "parameterNode", node)

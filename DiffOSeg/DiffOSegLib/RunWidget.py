@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.catalog import ModelCard
-from diffoseg.errors import CancelledError, DiffOSegError
+from diffoseg.errors import DiffOSegError
 
 from . import Dependencies
 from .Logic import DiffOSegLogic
@@ -142,9 +142,7 @@ class RunWidget:
             return
         try:
             self._start()
-        except CancelledError as declined:
-            self.say(str(declined))
-        except DiffOSegError as error:
+        except DiffOSegError as error:  # also that the user declined an installation
             self.say(str(error))
         self.update()
 
@@ -208,7 +206,7 @@ class RunWidget:
     def _end(self, event: RunEvent) -> None:
         results, self._results = self._results, None
         self._run = None
-        if event.kind == "done" and results:
+        if results:
             self._onResults(results)
         self.say(event.sentence)
         self._showDetails(event.details)

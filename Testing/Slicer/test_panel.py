@@ -239,6 +239,7 @@ def test_cancel_keeps_who_has_finished(volume, monkeypatch):
         parameters = finished(panel)
         drawn = parameters.resultSegmentation.GetSegmentation().GetSegmentIDs()
         assert 1 <= len(drawn) < 5
+        assert parameters.resultTable.GetNumberOfRows() == len(drawn)
         assert ui.statusLabel.text == "Stopped; what was finished is kept."
         assert ui.applyButton.text == "Apply"
 
@@ -349,6 +350,18 @@ def test_the_disagreement_is_put_over_the_scan_and_taken_away(compared, ui):
     assert composite.GetForegroundVolumeID() == shown
     compared._compare.toggleDisagreement()
     assert composite.GetForegroundVolumeID() != shown
+    assert not ui.disagreementButton.checked
+
+
+def test_the_next_run_takes_the_former_disagreement_out_of_the_views(compared, ui):
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    ui.disagreementButton.click()
+    former = composite.GetForegroundVolumeID()
+
+    ui.applyButton.click()
+    finished(compared)
+
+    assert composite.GetForegroundVolumeID() != former
     assert not ui.disagreementButton.checked
 
 

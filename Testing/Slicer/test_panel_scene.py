@@ -98,7 +98,7 @@ def test_numbers_out_of_range_get_their_defaults_and_a_sentence(panel, tmp_path)
 
     assert (parameters.samples, parameters.steps, parameters.regionKind) == (8, 0, "roi")
     text = panel.ui.warningsLabel.text
-    assert "regionKind, samples, steps" in text or "samples, steps" in text
+    assert all(name in text for name in ("regionKind", "samples", "steps"))
     assert "defaults" in text
 
 
@@ -117,7 +117,7 @@ def test_an_unknown_model_gives_way_to_the_default_one(panel, tmp_path):
     assert parameters.model == ""
     assert "our-own" in panel.ui.warningsLabel.text
     assert "Patient" not in panel.ui.warningsLabel.text
-    assert panel.ui.applyButton.toolTip == "There is no volume." or parameters.model == ""
+    assert panel.ui.modelComboBox.currentIndex == 0
 
 
 def test_unknown_experts_are_left_out_with_a_sentence(panel, tmp_path):
