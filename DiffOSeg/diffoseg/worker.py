@@ -9,8 +9,9 @@ torch lives here and never in Slicer's process. Every message is one JSON object
     out   {"event": "ready", "versions", "pid"}   once, before torch is loaded
           "description", "started", "progress", "note", "result", "done", "error", each with "id"
 
-A thread listens, so that a cancel is heard during a run. When stdin ends, the parent is gone, and
-the process ends at once. A bad line or a bad job never ends it.
+A thread listens, so that a cancel is heard during a run. When stdin ends, the parent is gone: the
+folders of its unfinished jobs, which hold a patient's scan, are removed and the process ends at
+once. A bad line or a bad job never ends it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import os
 import platform
 import queue
 import re
+import shutil
 import sys
 import threading
 import traceback
@@ -78,19 +80,21 @@ class Worker:
         self._lock = threading.Lock()
         self._queue: queue.Queue[Message] = queue.Queue()
         self._waiting: set[str] = set()
+        self._folders: dict[str, str] = {}
         self._begun: str | None = None
         self._cancelled = False
         self._engine: Engine | None = None
         self._rested = False
 
     def send(self, message: Message) -> None:
-        """Write one message; without a reader the process ends."""
+        """Write one message; without a reader, which is the parent, the process ends."""
         line = json.dumps(message, ensure_ascii=False, allow_nan=False) + "\n"
         with self._lock:
             try:
                 self._answers.write(line.encode("utf-8", "replace"))
                 self._answers.flush()
             except OSError:
+                self._remove_folders()
                 end()
 
     # --- the thread that hears ------------------------------------------------------------------
@@ -104,8 +108,13 @@ class Worker:
                         pass
                 if line.strip():
                     self._hear(line)
+            self._remove_folders()
         finally:
             end()
+
+    def _remove_folders(self) -> None:
+        for folder in list(self._folders.values()):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _hear(self, line: bytes) -> None:
         try:
@@ -126,20 +135,24 @@ class Worker:
             case "cancel":
                 self._cancel(_text(message, "id"))
             case "describe":
-                self._accept(message, _text(message, "id"), _text(message, "device"))
+                _text(message, "device")
+                self._accept(message, _text(message, "id"))
             case "run":
-                self._accept(message, _text(message, "id"), _text(message, "folder"))
+                folder = _text(message, "folder")
+                self._accept(message, _text(message, "id"), folder)
             case unknown:
                 raise InputError(
                     f"The worker does not know {unknown!r:.40}. Slicer and the worker are of"
                     " different versions: restart Slicer."
                 )
 
-    def _accept(self, message: Message, name: str, _: str) -> None:
+    def _accept(self, message: Message, name: str, folder: str | None = None) -> None:
         with self._lock:
             if name in self._waiting or name == self._begun:
                 raise InputError(f"A job {name!r:.40} is under way already. Wait for it.")
             self._waiting.add(name)
+            if folder is not None:
+                self._folders[name] = folder
         self._queue.put(message)
 
     def _cancel(self, name: str) -> None:
@@ -147,6 +160,8 @@ class Worker:
         with self._lock:
             waits = name in self._waiting
             self._waiting.discard(name)
+            if waits:
+                self._folders.pop(name, None)
             self._cancelled |= name == self._begun
         if waits:
             self.send(_nothing_done() | {"id": name})
@@ -206,6 +221,7 @@ class Worker:
         with self._lock:
             waited = name in self._waiting or name == self._begun
             self._waiting.discard(name)
+            self._folders.pop(name, None)
             self._begun = None
             return waited
 

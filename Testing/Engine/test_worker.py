@@ -511,13 +511,16 @@ def test_ready_comes_before_torch_is_loaded_and_names_the_versions(models):
 
 
 def test_it_ends_at_once_when_its_parent_is_gone_even_in_the_middle_of_a_run(a_worker, a_job):
-    conversation = a_worker()
-    conversation.say(do="run", id="long", folder=str(a_job(**LONG)))
+    conversation, folder, former = a_worker(), a_job(**LONG), a_job()
+    conversation.run(former)
+    conversation.say(do="run", id="long", folder=str(folder))
     conversation.until("progress")
 
     conversation.process.stdin.close()
 
     assert conversation.ended(1) == 0
+    assert not folder.exists(), "a scan that nobody else will remove is left on the disk"
+    assert former.exists(), "what a finished job wrote is its parent's"
 
 
 def test_what_loads_slowly_is_loaded_while_nobody_waits(a_worker, tmp_path):
