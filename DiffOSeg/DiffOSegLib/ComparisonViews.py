@@ -84,9 +84,8 @@ class ComparisonViews(VTKObservationMixin):
         ExpertGrid.show(segmentationNode, volumeNode, keepPlace)
         self._inGrid = shown
         self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onLayoutModified)
-        segmentation = segmentationNode.GetSegmentation()
-        for event in (segmentation.SegmentAdded, segmentation.SegmentRemoved):
-            self.addObserver(segmentation, event, self._onSegmentsChanged)
+        for event in Shadows.CHANGES:
+            self.addObserver(segmentationNode, event, self._onSegmentsChanged)
         return True
 
     def leaveGrid(self) -> None:
@@ -182,12 +181,13 @@ class ComparisonViews(VTKObservationMixin):
         if ExpertGrid.wasLeft():
             self.leaveGrid()
 
-    def _onSegmentsChanged(self, *_args: Any) -> None:
-        """Give a new drawing its cell as soon as it comes."""
+    def _onSegmentsChanged(self, segmentationNode: Any, _event: str) -> None:
+        """Draw an edited segment as it is now; give a new one its cell as soon as it comes."""
         if self._inGrid is None:
             return
-        segmentationNode, volumeNode = map(slicer.mrmlScene.GetNodeByID, self._inGrid)
-        if not self.showGrid(segmentationNode, volumeNode):
+        if ExpertGrid.holds(segmentationNode):
+            ExpertGrid.refresh(segmentationNode)
+        elif not self.showGrid(segmentationNode, slicer.mrmlScene.GetNodeByID(self._inGrid[1])):
             self.leaveGrid()
 
 

@@ -63,6 +63,21 @@ def show(
             _place(views, segmentationNode, volumeNode)
 
 
+def holds(segmentationNode: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Return whether the grid was made of the segments that there are now, by their IDs."""
+    ids = segmentationNode.GetSegmentation().GetSegmentIDs()
+    grids = Shadows.shadows(_GRID)
+    return bool(grids) and grids[0].GetSegmentation().GetSegmentIDs() == ids
+
+
+def refresh(segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+    """Draw and name the segments as they are now, where they are now."""
+    changed = [Shadows.follow(shadow) for shadow in Shadows.shadows(_GRID)]
+    if any(changed):
+        for cell in chain(*rowsOf(segmentationNode)):
+            _name(cell)
+
+
 def leave() -> None:
     """Put the reader's layout and display nodes back as they were; harmless without a grid."""
     node = layoutNode()
@@ -134,15 +149,20 @@ def _keepOthersOut(cells: list[Cell]) -> None:
 
 def _dress(cell: Cell, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Give a cell its name, its colour, the scan, and its links to the others."""
+    _name(cell)
     view = _viewOf(cell)
-    view.SetLayoutLabel(cell.title)
-    view.SetLayoutColor(*cell.color)
     composite = _compositeOf(view)
     composite.SetBackgroundVolumeID(volumeNode.GetID())
     composite.SetLinkedControl(True)
     composite.SetHotLinkedControl(True)
     for node in (view, composite):
         node.SetSaveWithScene(False)
+
+
+def _name(cell: Cell) -> None:
+    view = _viewOf(cell)
+    view.SetLayoutLabel(cell.title)
+    view.SetLayoutColor(*cell.color)
 
 
 def _draw(cell: Cell, shadow: slicer.vtkMRMLSegmentationNode) -> None:

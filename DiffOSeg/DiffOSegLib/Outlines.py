@@ -37,9 +37,9 @@ class Outlines(VTKObservationMixin):
             thick = Shadows.addDisplay(shadow, (), "")
             thick.SetVisibility2DFill(False)
             thick.SetSliceIntersectionThickness(_CONSENSUS_THICKNESS)
-            moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
             self.addObserver(display, vtkCommand.ModifiedEvent, self._onDisplayModified)
-            self.addObserver(segmentationNode, moved, self._onMoved)
+            for event in Shadows.CHANGES:
+                self.addObserver(segmentationNode, event, self._onChanged)
         self._onDisplayModified(display)
 
     def hide(self) -> None:
@@ -67,10 +67,11 @@ class Outlines(VTKObservationMixin):
             thick.SetSegmentVisibility(one, shown)
         thick.EndModify(wasModifying)
 
-    def _onMoved(self, segmentationNode: Any, _event: str) -> None:
+    def _onChanged(self, segmentationNode: Any, _event: str) -> None:
         shadow = _shadowOf(segmentationNode)
         if shadow is not None:
             Shadows.follow(shadow)
+            self._onDisplayModified(segmentationNode.GetDisplayNode())
 
 
 def _shadowOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Any:

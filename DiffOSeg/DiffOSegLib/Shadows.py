@@ -1,9 +1,10 @@
 """Further ways to draw a segmentation without touching how the reader has it drawn.
 
-A shadow is a segmentation node of its own, hidden from lists and never saved, that holds the very
-same segments; so it can be drawn differently and taken away again. A second display node on the
+A shadow is a segmentation node of its own, hidden from lists and never saved, with a copy of the
+segments; so it can be drawn differently and taken away again. A second display node on the
 reader's segmentation would not do: Slicer 5.12's slice views keep a pointer to a display node that
-is removed before its segmentation, and crash at the next change of a segment.
+is removed before its segmentation, and crash at the next change of a segment. Nor would the same
+segments in two nodes: Slicer logs an error at each change in a node that it does not list.
 """
 
 from typing import Any
@@ -12,6 +13,16 @@ import slicer
 
 PURPOSE = "DiffOSeg.View"  # the attribute that makes a node a shadow, and says what for
 _ORIGINAL = "DiffOSeg.Original"
+_COPIED = "DiffOSeg.Copied"  # what the copy was made of
+_LABELMAP = "Binary labelmap"
+
+CHANGES = (  # of a segmentation node, after which its shadows have to follow()
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+    slicer.vtkSegmentation.SourceRepresentationModified,
+    slicer.vtkSegmentation.SegmentModified,
+    slicer.vtkSegmentation.SegmentAdded,
+    slicer.vtkSegmentation.SegmentRemoved,
+)
 
 
 def cast(
@@ -23,9 +34,9 @@ def cast(
     shadow.SetAttribute(PURPOSE, purpose)
     shadow.SetHideFromEditors(True)
     shadow.SetSaveWithScene(False)
-    shadow.SetAndObserveSegmentation(segmentationNode.GetSegmentation())
-    slicer.mrmlScene.AddNode(shadow)
     shadow.SetNodeReferenceID(_ORIGINAL, segmentationNode.GetID())
+    _copy(segmentationNode, shadow)
+    slicer.mrmlScene.AddNode(shadow)
     follow(shadow)
     return shadow
 
@@ -52,9 +63,36 @@ def original(shadow: slicer.vtkMRMLSegmentationNode) -> Any:
     return shadow.GetNodeReference(_ORIGINAL)
 
 
-def follow(shadow: slicer.vtkMRMLSegmentationNode) -> None:
-    """Move a shadow to where its segmentation is now."""
-    shadow.SetAndObserveTransformNodeID(original(shadow).GetTransformNodeID())
+def follow(shadow: slicer.vtkMRMLSegmentationNode) -> bool:
+    """Bring a shadow to where its segmentation is now, and its segments to what they are now.
+
+    Return whether the segments had changed.
+    """
+    source = original(shadow)
+    shadow.SetAndObserveTransformNodeID(source.GetTransformNodeID())
+    if shadow.GetAttribute(_COPIED) == _state(source.GetSegmentation()):
+        return False
+    _copy(source, shadow)
+    return True
+
+
+def _copy(source: slicer.vtkMRMLSegmentationNode, shadow: slicer.vtkMRMLSegmentationNode) -> None:
+    copy = slicer.vtkSegmentation()
+    copy.DeepCopy(source.GetSegmentation())
+    shadow.SetAndObserveSegmentation(copy)  # in one go: no event per segment
+    shadow.SetAttribute(_COPIED, _state(source.GetSegmentation()))
+
+
+def _state(segmentation: slicer.vtkSegmentation) -> str:
+    """Return what changes when a segment looks different; tags do not count."""
+    parts = []
+    for segmentID in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segmentID)
+        image = segment.GetRepresentation(_LABELMAP)
+        drawn = (image.GetMTime(), image.GetAddressAsString("")) if image is not None else ()
+        looks = segment.GetName(), segment.GetColor(), segment.GetLabelValue()
+        parts.append((segmentID, looks, drawn))
+    return repr(parts)
 
 
 def shadows(purpose: str = "") -> list[slicer.vtkMRMLSegmentationNode]:

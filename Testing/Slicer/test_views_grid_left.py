@@ -190,6 +190,30 @@ def test_a_drawing_that_comes_later_gets_its_view(views, boxes):
     assert {cell.GetSliceOffset() for cell in cells()} == {17.5}
 
 
+def test_an_edit_is_seen_at_once(views, boxes):
+    volume, segmentation = boxes(Consensus=np.s_[3:9, 10:26, 12:30])
+    segmentation.GetSegmentation().GetSegment("Consensus").SetColor(1.0, 0.0, 0.0)
+    views.showGrid(segmentation, volume)
+    before = near(pixelsOf("DiffOSeg1"), (1, 0, 0))
+
+    mask = np.zeros((12, 36, 40), np.uint8)
+    mask[3:9, 16:20, 18:22] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, "Consensus", volume)
+
+    assert 0 < near(pixelsOf("DiffOSeg1"), (1, 0, 0)) < before / 2
+
+
+def test_a_name_that_changes_and_a_drawing_that_begins_are_told(views, boxes):
+    volume, segmentation = boxes(Consensus=np.s_[3:9, 10:26, 12:30], Zoe=None)
+    views.showGrid(segmentation, volume)
+
+    segmentation.GetSegmentation().GetSegment("Zoe").SetName("Kim")
+    assert titles() == ["Consensus", "Kim: nothing marked"]
+    mask = np.ones((12, 36, 40), np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, "Zoe", volume)
+    assert titles() == ["Consensus", "Kim"]
+
+
 def test_a_drawing_that_is_deleted_loses_its_view_and_the_last_one_the_grid(views, boxes):
     block = np.s_[3:9, 10:26, 12:30]
     volume, segmentation = boxes(Consensus=block, Zoe=block)

@@ -106,6 +106,30 @@ def test_the_thick_line_goes_where_the_segmentation_goes(views, reading):
     assert {node.GetTransformNodeID() for node in nodes} == {transform.GetID()}
 
 
+def test_the_thick_line_follows_an_edit_and_never_reports_one_of_its_own(views, reading):
+    """Slicer logs an error for each event of a segmentation that it does not list."""
+    views.showOutlines(reading.segmentation, reading.volume)
+    views.centerOn(reading.segmentation)
+    shadow = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[1]
+    heard = []
+    for event in ("SegmentAdded", "SegmentModified", "SegmentRemoved"):
+        shadow.AddObserver(getattr(slicer.vtkSegmentation, event), lambda *_: heard.append(1))
+    before = pixelsOf("Red")
+
+    wider = np.roll(reading.masks["Consensus"], 9, axis=2).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        wider, reading.segmentation, "Consensus", reading.volume
+    )
+    reading.segmentation.GetSegmentation().AddEmptySegment("late")
+    reading.segmentation.GetSegmentation().RemoveSegment("late")
+    after = pixelsOf("Red")
+
+    thick = [near(p[:, 60:], YELLOW, within=60) for p in (before, after)]
+    assert min(thick) > 50
+    assert (before != after).any(axis=-1).sum() > 100
+    assert not heard
+
+
 def test_outlines_twice_are_the_same_as_once(views, reading):
     views.showOutlines(reading.segmentation, reading.volume)
     count = slicer.mrmlScene.GetNumberOfNodes()
