@@ -39,13 +39,15 @@ class PreviewSegmentation:
         node.SetAttribute(_IS_PREVIEW, "1")
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
+        self._placed, self._threshold = placed, None
+        self._labelmap, self._voxels = placed.emptyLabelmap()
+        # Before the node is in the scene: Slicer logs an error for each segment that is added to
+        # a node that it does not list.
+        node.GetSegmentation().AddSegment(_segment(self._labelmap, title, color), _SEGMENT_ID)
         slicer.mrmlScene.AddNode(node)
         self._nodeID = node.GetID()
         _removePreviewsBut(node)
         node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
-        self._placed, self._threshold = placed, None
-        self._labelmap, self._voxels = placed.emptyLabelmap()
-        node.GetSegmentation().AddSegment(_segment(self._labelmap, title, color), _SEGMENT_ID)
         _display(node)
 
     def setThreshold(self, threshold: float) -> int:
@@ -78,10 +80,15 @@ def _removePreviewsBut(kept: slicer.vtkMRMLSegmentationNode) -> None:
 
 
 def _remove(node: slicer.vtkMRMLSegmentationNode) -> None:
-    # Slicer leaves a removed node's display nodes in the scene.
-    for index in reversed(range(node.GetNumberOfDisplayNodes())):
-        slicer.mrmlScene.RemoveNode(node.GetNthDisplayNode(index))
+    """Remove a node, then its display nodes, which Slicer leaves in the scene.
+
+    The other way round Slicer 5.12's slice views keep a pointer to a display node that is gone.
+    """
+    ids = [node.GetNthDisplayNodeID(index) for index in range(node.GetNumberOfDisplayNodes())]
     slicer.mrmlScene.RemoveNode(node)
+    for display in map(slicer.mrmlScene.GetNodeByID, ids):
+        if display is not None:
+            slicer.mrmlScene.RemoveNode(display)
 
 
 def _segment(

@@ -25,7 +25,7 @@ def preview(answer: Answer, threshold: float, volumeMl: float) -> str:
             expert=expert, threshold=threshold
         )
     samples = _("1 sample") if answer.samples == 1 else _("{n} samples").format(n=answer.samples)
-    shown = _("{expert}, {samples}: {volume:.2f} mL at {threshold:.2f} or more.").format(
+    shown = _("{expert}, {samples}: {volume:.2f} ml at {threshold:.2f} or more.").format(
         expert=expert, samples=samples, volume=volumeMl, threshold=threshold
     )
     if answer.reachesEdge(threshold):

@@ -183,7 +183,7 @@ def test_the_answer_is_previewed_and_the_segment_untouched(aStage, aLogic):
     aLogic.end()
 
     assert np.array_equal(previewVoxels(aStage.scan), inScan(blob() >= 0.5))
-    assert aStage.status == "Expert 2, 8 samples: 0.05 mL at 0.50 or more."
+    assert aStage.status == "Expert 2, 8 samples: 0.05 ml at 0.50 or more."
     assert np.array_equal(aStage.voxels(), TUMOR)
     assert not aStage.editor.logic().CanUndo()
 
