@@ -10,11 +10,11 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from diffoseg.catalog import ModelCard, read_card
-from diffoseg.errors import InputError
+from diffoseg.errors import DependencyError, InputError
 from diffoseg.geometry import Box
 from diffoseg.workload import tile_evaluations
 
-from . import SceneInputs
+from . import Dependencies, SceneInputs
 from .Parameters import DiffOSegParameterNode
 from .Run import Listener, ResultSink, Run, RunEvent
 from .RunRequest import RunRequest
@@ -190,6 +190,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
         self._describing = ""
 
     def _route(self, message: Message) -> None:
+        self._heedPackages(message)
         jobID = message["id"]
         if jobID == self._describing:
             self._describing = ""
@@ -199,6 +200,15 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
                 self.descriptionError = str(message.get("sentence", ""))
         elif self._run is not None and jobID == self._run.id and not self._run.over:
             self._run.receive(message)
+
+    def _heedPackages(self, message: Message) -> None:
+        """Remember whether the worker's packages load; one that cannot load them is sent away."""
+        kind = message["event"]
+        if kind == "error" and message["code"] == DependencyError.exit_code:
+            Dependencies.noteBroken(message["sentence"])
+            self._worker.retire()
+        elif kind in ("description", "started"):
+            Dependencies.noteBroken(None)
 
     def _abandon(self, sentence: str) -> None:
         if self.activeRun is not None:

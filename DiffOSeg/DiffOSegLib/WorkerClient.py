@@ -101,6 +101,11 @@ class WorkerClient:
             self._process.write(_encoded({"do": "cancel", "id": jobID}))
             self._deadlines[jobID] = self._clock() + _SECONDS_TO_CANCEL
 
+    def retire(self) -> None:
+        """Ask an idle worker to end; the next job gets a new one."""
+        if self._process is not None and not self._open:
+            self._process.write(_encoded({"do": "end"}))
+
     def poll(self) -> list[Message]:
         """Return the messages that have come in; never waits."""
         self._buryTheDead()

@@ -300,3 +300,24 @@ def test_the_application_has_one_logic():
     from DiffOSegLib.Logic import sharedLogic
 
     assert sharedLogic() is sharedLogic()
+
+
+# Packages
+
+
+def test_a_worker_whose_packages_do_not_load_is_remembered_and_sent_away(volume):
+    from DiffOSegLib import Dependencies
+
+    logic = logic_with("broken-torch")
+    try:
+        run = Followed(logic, request_for(volume)).to_the_end()
+        assert run.end.kind == "error"
+        assert Dependencies.state().broken == run.end.sentence
+
+        run.until(lambda: not logic._worker.poll() and not logic._worker.running)
+        logic._worker._command = logic_with()._worker._command
+        assert Followed(logic, request_for(volume)).to_the_end().end.kind == "done"
+        assert Dependencies.state().broken is None
+    finally:
+        Dependencies.noteBroken(None)
+        logic.shutdown()
