@@ -1,0 +1,34 @@
+"""What README.md tells people to type into Slicer's Python does what it says."""
+
+import re
+from pathlib import Path
+
+import slicer
+from a_run import add_volume
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_the_readmes_lines_draw_everyone_and_say_how_it_goes(scene, capsys):
+    volume = add_volume(size=(70, 70, 1), name="CT")
+    box = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    box.SetCenter([(low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)])
+    box.SetSize(8, 8, 8)
+    lines = next(
+        block
+        for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+        if "sharedLogic" in block
+    )
+    names = {"getNode": slicer.util.getNode}
+
+    try:
+        exec(lines, names)
+    finally:
+        names["logic"].shutdown()
+
+    drawn = names["results"].segmentationNode.GetSegmentation()
+    found = [drawn.GetNthSegment(n).GetName() for n in range(drawn.GetNumberOfSegments())]
+    assert found == ["Consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4"]
+    assert "kind='done'" in capsys.readouterr().out
