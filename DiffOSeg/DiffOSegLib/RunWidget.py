@@ -69,6 +69,7 @@ class RunWidget:
         self._results: SceneResults | None = None
         self._notes: tuple[str, ...] = ()
         self._foreseen: tuple[str, ...] = ()
+        self._waitsFor = ""
         self._timer = qt.QTimer()
         self._timer.setInterval(_TICK_MS)
         self._timer.connect("timeout()", self._onTick)
@@ -96,12 +97,15 @@ class RunWidget:
     def update(self) -> None:
         """Show whether a run can start, on what and for how long."""
         button, obstacle = self._ui.applyButton, None if self.running else self._obstacle()
+        self._waitsFor = obstacle or ""
         button.text = _("Cancel") if self.running else _("Apply")
         button.enabled = obstacle is None
         button.toolTip = obstacle or (
             _("Stop. What is finished stays.") if self.running else _("Draw as each ticked expert.")
         )
         self._ui.progressBar.visible = self.running
+        if obstacle:
+            self._showDevice()
         self._settle.start()
 
     def say(self, sentence: str) -> None:
@@ -234,6 +238,8 @@ class RunWidget:
 
     def _runsOn(self) -> str:
         state = self._dependencies
+        if self._waitsFor:
+            return self._waitsFor
         if state.slicerTooOld or state.broken:
             return state.slicerTooOld or state.broken or ""
         if state.missing:

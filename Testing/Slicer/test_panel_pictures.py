@@ -1,6 +1,7 @@
 """The panel, and the panel beside the views, as pictures; after a real run on a phantom.
 
-With DIFFOSEG_SCREENSHOTS=1 they are written to Resources/Screenshots.
+With DIFFOSEG_SCREENSHOTS=1 they are written to Resources/Screenshots, of a run with the panel's
+defaults; otherwise of a short one.
 """
 
 import os
@@ -14,6 +15,7 @@ from a_reading import aPhantomReading
 
 import SlicerHost
 
+KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
 WIDTH = 420  # pixels, of Slicer's module panel as it opens
 VIEWS = (1060, 760)
 GAP = 8
@@ -23,14 +25,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def folder(tmp_path):
-    if os.environ.get("DIFFOSEG_SCREENSHOTS") == "1":
-        return ROOT / "Resources" / "Screenshots"
-    return tmp_path
+    return ROOT / "Resources" / "Screenshots" if KEPT else tmp_path
 
 
 @pytest.fixture(scope="module")
 def panel(host):
-    """Return a panel after a short run round a phantom's nodule."""
+    """Return a panel after a run round a phantom's nodule."""
     from DiffOSegLib.Logic import DiffOSegLogic
 
     SlicerHost.clear()
@@ -43,7 +43,8 @@ def panel(host):
     with openPanel(DiffOSegLogic(), patched) as widget:
         panel = widget.panel
         placeBox(panel, reading.volume, middle)
-        panel.ui.samplesSpinBox.value, panel.ui.stepsSpinBox.value = 3, 3
+        if not KEPT:
+            panel.ui.samplesSpinBox.value, panel.ui.stepsSpinBox.value = 2, 2
         until(lambda: "about" in panel.ui.deviceLabel.text, 300)
         panel.ui.applyButton.click()
         until(lambda: panel.logic.activeRun is None, 1500)
