@@ -106,7 +106,8 @@ class RunWidget:
         self._ui.progressBar.visible = self.running
         if obstacle:
             self._showDevice()
-        self._settle.start()
+        else:
+            self._settle.start()
 
     def say(self, sentence: str) -> None:
         """Show one sentence below the Apply button; "" clears it."""
@@ -167,6 +168,7 @@ class RunWidget:
             ),
             card,
         )
+        self._showDevice()
         self.setNotes(())
         self._showDetails("")
         self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show

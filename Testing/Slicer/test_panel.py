@@ -43,6 +43,14 @@ def test_it_opens_on_the_volume_in_view_with_everyone_ticked(panel, ui, volume):
     assert [ui.expertsTable.item(row, 0).text() for row in range(2)] == ["Consensus", "Expert 1"]
 
 
+def test_a_long_name_does_not_make_the_panel_wider(panel, ui, volume):
+    volume.SetName("1.2 Thorax nativ 検査 Lung 1,0 Br60 S3 " * 5)
+    ui.placeRoiButton.click()
+    slicer.app.processEvents()
+
+    assert ui.applyButton.window().minimumSizeHint().width() <= 420
+
+
 def test_the_notice_of_the_model_stands_above_everything(ui):
     assert ui.noticeLabel.text == "For demonstration and testing, not for clinical use."
 
