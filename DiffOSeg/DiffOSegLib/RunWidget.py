@@ -185,6 +185,7 @@ class RunWidget:
         self._logic.tick()
         if not self._logic.busy:
             self._timer.stop()
+            self._dependencies = Dependencies.state()  # the worker may have found them broken
             self.update()
 
     def _onEvent(self, event: RunEvent) -> None:
