@@ -7,12 +7,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.catalog import ModelCard
-from diffoseg.experts import CONSENSUS
+from diffoseg.experts import CONSENSUS, display_name
 
 from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
-from .SegmentTags import EXPERT, displayName, tagOf
+from .SegmentTags import EXPERT, tagOf
 
 # Columns of the run's table node, see VolumeTable.
 _NAME, _VOLUME, _LOW, _HIGH, _DICE = 0, 1, 2, 3, 10
@@ -173,7 +173,7 @@ class CompareWidget:
             name.setIcon(swatch(segment.GetColor()))
             name.setFlags(qt.Qt.ItemIsEnabled)
             table.setItem(row, 0, name)
-            for column, text in enumerate(cells.get(displayName(expert), ("", "", "")), start=1):
+            for column, text in enumerate(cells.get(display_name(expert), ("", "", "")), start=1):
                 item = qt.QTableWidgetItem(text)
                 item.setFlags(qt.Qt.ItemIsEnabled)
                 table.setItem(row, column, item)

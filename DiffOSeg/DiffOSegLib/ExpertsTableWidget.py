@@ -7,9 +7,7 @@ import qt
 from slicer.i18n import tr as _
 
 from diffoseg.catalog import ModelCard
-from diffoseg.experts import CONSENSUS, Color
-
-from .SegmentTags import displayName
+from diffoseg.experts import CONSENSUS, Color, display_name
 
 NOBODY = ("",)
 """What the parameter node holds where nobody is ticked, since an empty list there is everybody."""
@@ -98,7 +96,7 @@ class ExpertsTableWidget:
             widget.enabled = enabled
 
     def _fillRow(self, row: int, name: str, card: ModelCard) -> None:
-        item = qt.QTableWidgetItem(displayName(name))
+        item = qt.QTableWidgetItem(display_name(name))
         item.setIcon(swatch(card.panel.color_of(name)))
         item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled)
         item.setCheckState(qt.Qt.Checked)

@@ -9,31 +9,20 @@ from slicer.i18n import tr as _
 
 from diffoseg.catalog import ModelCard
 from diffoseg.errors import DiffOSegError
+from diffoseg.experts import display_name
 
 from . import Dependencies
+from .Durations import duration
 from .Logic import DiffOSegLogic
 from .Parameters import DiffOSegParameterNode
 from .Run import Run, RunEvent
 from .RunRequest import RunRequest
 from .SceneResults import OutputOptions, SceneResults
-from .SegmentTags import displayName
 
 _TICK_MS = 30
 _SETTLE_MS = 150  # after the last change, before the time that a run would take is worked out
 _BAR = 1000  # steps of the progress bar
 _ENDS = ("done", "cancelled", "error")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it: "about 40 s", "about 3 min"."""
-    if seconds < 1.5:
-        return _("about a second")
-    if seconds < 90:
-        rounded = round(seconds) if seconds < 10 else round(seconds / 5) * 5
-        return _("about {n} s").format(n=rounded)
-    if seconds < 90 * 60:
-        return _("about {n} min").format(n=round(seconds / 60))
-    return _("about {n} h").format(n=round(seconds / 3600))
 
 
 class RunWidget:
@@ -205,7 +194,7 @@ class RunWidget:
         if event.fraction is not None:
             bar.setRange(0, _BAR)
             bar.value = round(_BAR * event.fraction)
-        words = [_("Drawing: {what}").format(what=displayName(event.sentence))]
+        words = [_("Drawing: {what}").format(what=display_name(event.sentence))]
         if event.secondsLeft is not None:
             words.append(_("{time} left").format(time=duration(event.secondsLeft)))
         self.say(", ".join(words))

@@ -19,12 +19,13 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from diffoseg.catalog import ModelCard
 from diffoseg.errors import DiffOSegError
+from diffoseg.experts import display_name
 
 from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
 from .ResultFolder import RUN, ResultFolder, sizeWarning, uniqueRunName
 from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .SceneInputs import modalityOf
-from .SegmentTags import addTags, boxAround, displayName, observeResults, tagAsDrawn
+from .SegmentTags import addTags, boxAround, observeResults, tagAsDrawn
 from .VolumeTable import makeTable
 
 __all__ = ["OutputOptions", "SceneResults", "observeResults"]
@@ -105,7 +106,7 @@ class SceneResults:
         if self._options.probabilityMaps and not self._gone():
             expert = result["expert"]
             name = _("{run} {expert} probability").format(
-                run=self._name, expert=displayName(expert)
+                run=self._name, expert=display_name(expert)
             )
             node = self._addMap(volume, name, PROBABILITY)
             node.SetAttribute("DiffOSeg.Expert", expert)
@@ -160,7 +161,7 @@ class SceneResults:
         }
         segmentation = self._segmentation().GetSegmentation()
         tagAsDrawn(segmentation, segment, result["expert"], facts)
-        segment.SetName(freeSegmentName(segmentation, displayName(result["expert"])))
+        segment.SetName(freeSegmentName(segmentation, display_name(result["expert"])))
         segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
         if not segmentation.AddSegment(segment, segmentID):
             raise DiffOSegError(_("Slicer could not add a segment. Run it into a new one."))

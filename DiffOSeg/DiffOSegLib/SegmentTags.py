@@ -15,30 +15,21 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from diffoseg.experts import CONSENSUS
-from diffoseg.version import __version__
+from diffoseg.segment_tags import (
+    ALGORITHM_NAME,
+    ALGORITHM_TYPE,
+    AUTOMATIC,
+    SEMIAUTOMATIC,
+    TERMINOLOGY,
+    algorithm_name,
+)
 
-AUTOMATIC, SEMIAUTOMATIC = "AUTOMATIC", "SEMIAUTOMATIC"
-ALGORITHM_TYPE = "DICOM.SegmentAlgorithmType"
-ALGORITHM_NAME = "DICOM.SegmentAlgorithmName"
 EXPERT = "DiffOSeg.Expert"
 VOXELS = "DiffOSeg.Voxels"
-
-# As the engine's own files have it; without it, Slicer cannot export a DICOM SEG.
-TERMINOLOGY = (
-    "Segmentation category and type - 3D Slicer General Anatomy list"
-    "~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^"
-    "~Anatomic codes - DICOM master list~^^~^^"
-)
 
 _LABELMAP = "Binary labelmap"
 _NEAR = 0.01  # mm, or voxels
 _PREFIX = "DiffOSeg."
-
-
-def displayName(expert: str) -> str:
-    """Return an expert's name as shown; the consensus gets its capital letter."""
-    return "Consensus" if expert == CONSENSUS else expert
 
 
 def tagAsDrawn(
@@ -55,11 +46,10 @@ def tagAsDrawn(
         expert: the model's own name of the expert.
         facts: further tags, which get the prefix "DiffOSeg.".
     """
-    name = f"DiffOSeg {__version__} {displayName(expert)}"[:64]  # the room in DICOM's LO
     tags = {
         slicer.vtkSegment.GetTerminologyEntryTagName(): TERMINOLOGY,
         ALGORITHM_TYPE: AUTOMATIC,
-        ALGORITHM_NAME: name,
+        ALGORITHM_NAME: algorithm_name(expert),
         EXPERT: expert,
         VOXELS: fingerprint(segmentation, segment) or "",
     }

@@ -7,7 +7,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from .SegmentTags import displayName
+from diffoseg.experts import display_name
 
 Row = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ def _columns(rows: Sequence[Row], modality: str) -> dict[str, list[str]]:
 
     unit = " [HU]" if modality == "CT" else ""
     return {
-        _("Expert"): cells(lambda row: displayName(row["name"])),
+        _("Expert"): cells(lambda row: display_name(row["name"])),
         _("Volume [ml]"): cells(lambda row: _number(row["volume_ml"], 3)),
         _("Volume from [ml]"): cells(lambda row: _end(row, "low")),
         _("Volume to [ml]"): cells(lambda row: _end(row, "high")),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import InputError
-from .experts import CONSENSUS
+from .experts import CONSENSUS, display_name
 from .progress import Progress
 from .version import __version__
 
@@ -214,7 +214,7 @@ def table_of(rows: Sequence["ExpertRow"]) -> str:
         overlap = row.dice if isinstance(row.dice, str) else f"{row.dice or 0:.2f}"
         lines.append(
             (
-                "Consensus" if row.name == CONSENSUS else row.name,
+                display_name(row.name),
                 f"{row.volume_ml:.2f} ml",
                 spread,
                 f"{row.presence:.0%}",

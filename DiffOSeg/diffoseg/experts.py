@@ -25,6 +25,11 @@ _PALETTE: tuple[Color, ...] = (
 )
 
 
+def display_name(name: str) -> str:
+    """Return an expert's name as shown; the consensus gets its capital letter."""
+    return "Consensus" if name == CONSENSUS else name
+
+
 @dataclass(frozen=True)
 class Expert:
     """One person, or one simulated person, in whose style the model can draw."""

@@ -37,7 +37,7 @@ class Answer:
             for index, cut in zip((0, -1), ends, strict=True)
             if cut
         ]
-        return any((face >= np.float32(threshold)).any() for face in faces)
+        return any((face > np.float32(threshold)).any() for face in faces)
 
 
 class AnswerSink:

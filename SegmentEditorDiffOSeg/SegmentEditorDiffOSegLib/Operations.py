@@ -31,9 +31,9 @@ def drawn(probability: np.ndarray, threshold: float) -> np.ndarray:
 
     Args:
         probability: (K, J, I) float32, negative where the model has not answered.
-        threshold: above 0; a voxel of just this probability is in.
+        threshold: 0 or more; a voxel is in above it, as in the engine's own masks.
     """
-    return probability >= np.float32(threshold)
+    return probability > np.float32(threshold)
 
 
 def editsOf(operation: Operation, probability: np.ndarray, threshold: float) -> list[Edit]:

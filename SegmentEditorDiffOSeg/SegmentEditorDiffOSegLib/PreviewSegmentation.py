@@ -51,7 +51,7 @@ class PreviewSegmentation:
         _display(node)
 
     def setThreshold(self, threshold: float) -> int:
-        """Draw what is at or above the threshold; return how many voxels that is.
+        """Draw what is above the threshold; return how many voxels that is.
 
         The voxels are written in place: a drag of the slider neither makes nor removes an object.
         """

@@ -10,7 +10,8 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from diffoseg.errors import InputError
-from DiffOSegLib import SceneInputs, SegmentTags
+from diffoseg.experts import display_name
+from DiffOSegLib import SceneInputs
 from DiffOSegLib.Logic import sharedLogic
 from DiffOSegLib.RunRequest import RunRequest
 
@@ -239,7 +240,7 @@ class Proposal(VTKObservationMixin):
         assert self.answer is not None
         assert self._target is not None
         self._placed = self._place()
-        title = SegmentTags.displayName(self.answer.expert)
+        title = display_name(self.answer.expert)
         segmentationNode = slicer.mrmlScene.GetNodeByID(self._target.segmentationID)
         self._preview.show(self._placed, title, self.answer.color, segmentationNode)
         self._preview.setThreshold(self._threshold)

@@ -8,6 +8,8 @@ import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
+from diffoseg.experts import display_name
+
 from .Operations import Operation
 from .OptionsWidget import REGION_ROI, REGION_SEGMENT, OptionsWidget, choose, chosen, setQuietly
 
@@ -253,10 +255,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         card = self._cards.get(chosen(self.options.modelCombo))
         if card is None:
             return
-        from DiffOSegLib.SegmentTags import displayName
 
         self.options.setExperts(
-            [(name, displayName(name), card.panel.color_of(name)) for name in card.answers]
+            [(name, display_name(name), card.panel.color_of(name)) for name in card.answers]
         )
 
     def _makeBox(self) -> None:

@@ -6,13 +6,11 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
-from diffoseg.version import __version__
+from diffoseg.segment_tags import ALGORITHM_NAME, ALGORITHM_TYPE, SEMIAUTOMATIC, algorithm_name
 from DiffOSegLib import SegmentTags
 
 from .Operations import Edit
 from .Placement import PlacedAnswer
-
-_LONGEST_NAME = 64  # what DICOM's LO has room for
 
 
 def carryOut(scriptedEffect: Any, placedAnswer: PlacedAnswer, edits: list[Edit]) -> None:
@@ -36,11 +34,8 @@ def carryOut(scriptedEffect: Any, placedAnswer: PlacedAnswer, edits: list[Edit])
 
 def tagAsAssisted(segment: slicer.vtkSegment, expert: str) -> None:
     """Say in a DICOM export that the model had a hand in this segment."""
-    name = f"DiffOSeg {__version__} {SegmentTags.displayName(expert)}"[:_LONGEST_NAME]
-    SegmentTags.addTags(
-        segment,
-        {SegmentTags.ALGORITHM_TYPE: SegmentTags.SEMIAUTOMATIC, SegmentTags.ALGORITHM_NAME: name},
-    )
+    tags = {ALGORITHM_TYPE: SEMIAUTOMATIC, ALGORITHM_NAME: algorithm_name(expert)}
+    SegmentTags.addTags(segment, tags)
 
 
 def _keepWithinMaskSegment(

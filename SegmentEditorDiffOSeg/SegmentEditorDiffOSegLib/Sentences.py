@@ -2,16 +2,16 @@
 
 from slicer.i18n import tr as _
 
+from diffoseg.experts import display_name
+from DiffOSegLib.Durations import duration
 from DiffOSegLib.Run import RunEvent
-from DiffOSegLib.RunWidget import duration
-from DiffOSegLib.SegmentTags import displayName
 
 from .Answer import Answer
 
 
 def progress(event: RunEvent) -> str:
     """Return whose drawing goes on, and for how long."""
-    words = [_("Drawing: {what}").format(what=displayName(event.sentence))]
+    words = [_("Drawing: {what}").format(what=display_name(event.sentence))]
     if event.secondsLeft is not None:
         words.append(_("{time} left").format(time=duration(event.secondsLeft)))
     return ", ".join(words)
@@ -19,13 +19,13 @@ def progress(event: RunEvent) -> str:
 
 def preview(answer: Answer, threshold: float, volumeMl: float) -> str:
     """Return what the preview of an answer shows."""
-    expert = displayName(answer.expert)
+    expert = display_name(answer.expert)
     if not volumeMl:
-        return _("{expert} draws nothing here at {threshold:.2f} or more.").format(
+        return _("{expert} draws nothing here above {threshold:.2f}.").format(
             expert=expert, threshold=threshold
         )
     samples = _("1 sample") if answer.samples == 1 else _("{n} samples").format(n=answer.samples)
-    shown = _("{expert}, {samples}: {volume:.2f} ml at {threshold:.2f} or more.").format(
+    shown = _("{expert}, {samples}: {volume:.2f} ml above {threshold:.2f}.").format(
         expert=expert, samples=samples, volume=volumeMl, threshold=threshold
     )
     if answer.reachesEdge(threshold):

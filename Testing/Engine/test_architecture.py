@@ -32,6 +32,7 @@ MATHEMATICS = {
 # lie in output/, where results are written, and are needed below by the cohorts.
 FLOORS = (
     {"errors", "version", "experts", "geometry", "intensity", "progress", "output.atomic"}
+    | {"segment_tags"}
     | {"allocator", "device"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
     | {"catalog", "field_of_view", "workload"}

@@ -10,6 +10,7 @@ import qt
 import slicer
 
 import SlicerHost
+from diffoseg.experts import display_name
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "DiffOSeg" / "DiffOSeg.py"
@@ -63,9 +64,8 @@ def choose(combo: Any, data: str) -> None:
 
 def tick(panel: Any, *names: str) -> None:
     """Tick these experts, and no other, by hand."""
-    from DiffOSegLib.SegmentTags import displayName
 
-    table, wanted = panel.ui.expertsTable, [displayName(name) for name in names]
+    table, wanted = panel.ui.expertsTable, [display_name(name) for name in names]
     for row in range(table.rowCount):
         item = table.item(row, 0)
         item.setCheckState(qt.Qt.Checked if item.text() in wanted else qt.Qt.Unchecked)

@@ -20,9 +20,9 @@ from effect_stage import (
     previewVoxels,
 )
 
-RESULT = inScan(blob() >= 0.5)
+RESULT = inScan(blob() > 0.5)
 SHARES = np.round(blob() * 8) / 8  # of eight drawings: many are the threshold itself
-SHARED = inScan(SHARES >= 0.5)
+SHARED = inScan(SHARES > 0.5)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_on_another_grid_probabilities_are_linear_between_voxel_centres(makeStag
 
     stage.apply("replace")
     sure = np.abs(np.nan_to_num(wanted) - 0.5) > 1e-5
-    assert np.array_equal(stage.voxels(reference=reference)[sure], (wanted >= 0.5)[sure])
+    assert np.array_equal(stage.voxels(reference=reference)[sure], (wanted > 0.5)[sure])
     assert stage.voxels(reference=reference).sum() > 50
 
 
@@ -167,7 +167,7 @@ def test_scan_and_segmentation_may_stand_under_different_transforms(makeStage):
     labelmap = slicer.util.arrayFromSegmentInternalBinaryLabelmap(stage.segmentation, "tumor")
     assert labelmap.sum() > 50
     reference.SetAndObserveTransformNodeID(stage.segmentation.GetTransformNodeID())
-    assert np.array_equal(stage.voxels(reference=reference)[sure], (wanted >= 0.5)[sure])
+    assert np.array_equal(stage.voxels(reference=reference)[sure], (wanted > 0.5)[sure])
 
 
 def test_the_preview_stands_under_the_segmentations_transform_and_follows_it(makeStage):
@@ -240,7 +240,7 @@ def test_one_slice_is_placed_as_it_is(makeStage):
     stage = makeStage(scan=addScan((1, 24, 30), spacing=(1, 1, 5)))
     stage.offer(blob((12, 10, 3))[1:2], start=(8, 6, 0))
     stage.apply("add")
-    assert stage.voxels().sum() == (blob((12, 10, 3))[1] >= 0.5).sum()
+    assert stage.voxels().sum() == (blob((12, 10, 3))[1] > 0.5).sum()
 
 
 def test_the_preview_is_in_no_list_and_in_no_saved_scene(makeStage, tmp_path):
@@ -264,7 +264,7 @@ def test_dragging_the_threshold_redraws_the_preview(makeStage):
     for threshold in (0.8, 0.31, 0.02, 0.5):
         stage.options.thresholdSlider.value = threshold
         shown = previewVoxels(stage.scan)
-        assert np.array_equal(shown, inScan(blob() >= np.float32(threshold)))
+        assert np.array_equal(shown, inScan(blob() > np.float32(threshold)))
     assert previews() == [before]
 
 
@@ -272,7 +272,7 @@ def test_a_threshold_set_in_the_parameters_redraws_the_preview_and_moves_the_sli
     stage = makeStage()
     stage.offer(blob())
     stage.setParameter("Threshold", 0.8)
-    assert np.array_equal(previewVoxels(stage.scan), inScan(blob() >= np.float32(0.8)))
+    assert np.array_equal(previewVoxels(stage.scan), inScan(blob() > np.float32(0.8)))
     assert stage.options.thresholdSlider.value == pytest.approx(0.8)
 
 

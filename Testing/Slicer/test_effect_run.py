@@ -182,8 +182,8 @@ def test_the_answer_is_previewed_and_the_segment_untouched(aStage, aLogic):
     aLogic.answer(blob())
     aLogic.end()
 
-    assert np.array_equal(previewVoxels(aStage.scan), inScan(blob() >= 0.5))
-    assert aStage.status == "Expert 2, 8 samples: 0.05 ml at 0.50 or more."
+    assert np.array_equal(previewVoxels(aStage.scan), inScan(blob() > 0.5))
+    assert aStage.status == "Expert 2, 8 samples: 0.05 ml above 0.50."
     assert np.array_equal(aStage.voxels(), TUMOR)
     assert not aStage.editor.logic().CanUndo()
 
@@ -216,9 +216,9 @@ def test_dragging_the_threshold_starts_no_run(aStage, aLogic):
     for threshold in (0.2, 0.35, 0.7):
         aStage.options.thresholdSlider.value = threshold
         shown = previewVoxels(aStage.scan)
-        assert np.array_equal(shown, inScan(blob() >= np.float32(threshold)))
+        assert np.array_equal(shown, inScan(blob() > np.float32(threshold)))
     assert len(aLogic.requests) == 1
-    assert aStage.status.endswith("at 0.70 or more.")
+    assert aStage.status.endswith("above 0.70.")
 
 
 def test_a_second_run_takes_the_place_of_the_first_preview(aStage, aLogic):
@@ -384,7 +384,7 @@ def test_undoing_an_earlier_edit_keeps_the_preview(aStage, aLogic):
     assert np.array_equal(aStage.voxels(), TUMOR)
     assert len(previews()) == 1
     aStage.apply("add")
-    assert np.array_equal(aStage.voxels(), TUMOR | inScan(blob() >= 0.5))
+    assert np.array_equal(aStage.voxels(), TUMOR | inScan(blob() > 0.5))
 
 
 def test_the_settings_come_back_with_the_parameters(aStage):

@@ -10,7 +10,7 @@ from a_scan import aLinearTransform, aScan, aSegmentation, directions
 
 from diffoseg.errors import DiffOSegError, InputError
 from diffoseg.experts import CONSENSUS, CONSENSUS_COLOR
-from diffoseg.output.files import _TERMINOLOGY
+from diffoseg.segment_tags import TERMINOLOGY
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -118,7 +118,7 @@ class TestTheSegments:
             "DICOM.SegmentAlgorithmName",
             slicer.vtkSegment.GetTerminologyEntryTagName(),
         )
-        assert (kind, terminology) == ("AUTOMATIC", _TERMINOLOGY)
+        assert (kind, terminology) == ("AUTOMATIC", TERMINOLOGY)
         assert algorithm.startswith("DiffOSeg ")
         assert algorithm.endswith(" Dr. Müller")
 

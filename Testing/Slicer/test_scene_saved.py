@@ -10,8 +10,8 @@ from a_scan import aLinearTransform, aScan, directions
 from test_scene_edits import EDITED, UNTOUCHED, Editor, drawnBy
 
 from diffoseg.experts import CONSENSUS
-from diffoseg.output.files import _TERMINOLOGY, _algorithm_name
 from diffoseg.output.seg_nrrd import write_seg_nrrd
+from diffoseg.segment_tags import TERMINOLOGY, algorithm_name
 
 
 @pytest.fixture
@@ -178,8 +178,8 @@ def test_the_command_lines_file_says_the_same_as_the_scene(results, run, tmp_pat
         tags={
             shown[name]: {
                 "DICOM.SegmentAlgorithmType": "AUTOMATIC",
-                "DICOM.SegmentAlgorithmName": _algorithm_name(name),
-                "TerminologyEntry": _TERMINOLOGY,
+                "DICOM.SegmentAlgorithmName": algorithm_name(name),
+                "TerminologyEntry": TERMINOLOGY,
             }
             for name in run.probability
         },

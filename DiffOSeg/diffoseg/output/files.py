@@ -17,27 +17,20 @@ import numpy as np
 
 from ..comparison import ExpertRow, crop_to_region, disagreement, table
 from ..errors import InputError
+from ..experts import display_name
 from ..geometry import Geometry
 from ..job import Comparison
-from ..version import __version__
+from ..segment_tags import ALGORITHM_NAME, ALGORITHM_TYPE, AUTOMATIC, TERMINOLOGY, algorithm_name
 from ..volume import Volume, image_of
 from .atomic import replacing
 from .picture import draw_comparison
 from .report import write_report
 from .seg_nrrd import write_seg_nrrd
-from .wording import display_name
 
 RESULT = "result.json"
 _FORMAT = "diffoseg-result"
 _FORMAT_VERSION = 1
 _PROBE_BYTES = 1 << 20
-
-# In the notation of Slicer's terminologies; without it, Slicer cannot export a DICOM SEG.
-_TERMINOLOGY = (
-    "Segmentation category and type - 3D Slicer General Anatomy list"
-    "~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^"
-    "~Anatomic codes - DICOM master list~^^~^^"
-)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -101,18 +94,13 @@ def _write_segmentation(comparison: Comparison, path: Path) -> None:
         colors={display_name(name): comparison.colors[name] for name in results},
         tags={
             display_name(name): {
-                "DICOM.SegmentAlgorithmType": "AUTOMATIC",
-                "DICOM.SegmentAlgorithmName": _algorithm_name(name),
-                "TerminologyEntry": _TERMINOLOGY,
+                ALGORITHM_TYPE: AUTOMATIC,
+                ALGORITHM_NAME: algorithm_name(name),
+                "TerminologyEntry": TERMINOLOGY,
             }
             for name in results
         },
     )
-
-
-def _algorithm_name(name: str) -> str:
-    """Return who drew a segment, in the 64 characters that DICOM's LO has room for."""
-    return f"DiffOSeg {__version__} {display_name(name)}"[:64]
 
 
 def _write_map(comparison: Comparison, array: np.ndarray, path: Path) -> None:

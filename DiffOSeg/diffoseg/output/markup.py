@@ -4,9 +4,8 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from ..experts import CONSENSUS, Color
+from ..experts import CONSENSUS, Color, display_name
 from ..job import Comparison
-from . import wording
 from .display import dashes
 
 
@@ -26,7 +25,7 @@ def table(heads: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]]) -> s
 
 def named(comparison: Comparison, name: str) -> str:
     """Return a name with its colour, as HTML."""
-    shown = escape(wording.display_name(name))
+    shown = escape(display_name(name))
     return f'{swatch(comparison, name)}<span class="name">{shown}</span>'
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..comparison import ExpertRow, crop_to_region, disagreement, sampling_spread
-from ..experts import CONSENSUS
+from ..experts import CONSENSUS, display_name
 from ..job import Comparison, ExpertResult
 from ..volume import Volume
 from . import wording
@@ -121,7 +121,7 @@ def _maps(view: _View) -> list[Panel]:
     first = next(iter(view.comparison.results.values()))
     within = sampling_spread(first)
     if within is not None:
-        title = f"Spread of {len(first.samples)} samples: {wording.display_name(first.name)}"
+        title = f"Spread of {len(first.samples)} samples: {display_name(first.name)}"
         panels.append(partial(_draw_map, view=view, values=within, title=title, colors="viridis"))
     return panels
 
@@ -173,7 +173,7 @@ def _draw_result(axes: "Axes", view: _View, result: ExpertResult, row: ExpertRow
     shading[..., 3] = 0.55 * probability
     axes.imshow(shading, interpolation="bilinear", aspect=_aspect(view.display))
     _draw_outline(axes, view, result)
-    name = wording.shortened(wording.display_name(result.name))
+    name = wording.shortened(display_name(result.name))
     _write_caption(axes, name, _volume_lines(row), color)
 
 
@@ -214,7 +214,7 @@ def _draw_legend(axes: "Axes", view: _View) -> None:
     axes.axis("off")
     comparison = view.comparison
     lines = [Line2D([], [], **_line_style(comparison, name)) for name in comparison.results]
-    labels = [wording.shortened(wording.display_name(name)) for name in comparison.results]
+    labels = [wording.shortened(display_name(name)) for name in comparison.results]
     legend = axes.legend(
         lines, labels, loc="upper left", bbox_to_anchor=(0, 1), borderaxespad=0,
         frameon=False, fontsize=10, labelcolor=_TEXT, handlelength=1.6,

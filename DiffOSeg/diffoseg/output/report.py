@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from ..comparison import ExpertRow, dice_matrix, disagreement, experts_of
-from ..experts import CONSENSUS
+from ..experts import CONSENSUS, display_name
 from ..job import Comparison
 from ..volume import Volume
 from . import wording
@@ -176,7 +176,7 @@ def _agreement(comparison: Comparison) -> str:
 
 
 def _picture(comparison: Comparison, rows: Sequence[ExpertRow], picture: Path, title: str) -> str:
-    names = ", ".join(wording.display_name(name) for name in comparison.results)
+    names = ", ".join(display_name(name) for name in comparison.results)
     alt = f"{title}: one slice with the outlines of {names}, and maps of where they differ."
     notes = _DISAGREEMENT_NOTE if disagreement(comparison) is not None else ""
     notes += _SPREAD_NOTE if rows[0].interval else ""

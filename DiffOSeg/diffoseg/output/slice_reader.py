@@ -8,10 +8,9 @@ from typing import Self
 import numpy as np
 
 from ..comparison import crop_to_region, disagreement, experts_of
-from ..experts import CONSENSUS
+from ..experts import CONSENSUS, display_name
 from ..job import Comparison
 from ..volume import Volume
-from . import wording
 from .display import Display, display_window, field_of_view, interest, outlines
 from .markup import dash_attribute, data_url, hex_of, named
 
@@ -112,9 +111,7 @@ class _Stack:
         height_mm, width_mm = self.display.pixel_mm
         height, width = self.scan.shape[1] * height_mm, self.scan.shape[2] * width_mm
         label = self.display.label(index)
-        marked = [
-            wording.display_name(n) for n, p in self.probabilities.items() if p[index].max() > 0.5
-        ]
+        marked = [display_name(n) for n, p in self.probabilities.items() if p[index].max() > 0.5]
         described = f"{label}, outlined by {', '.join(marked) or 'nobody'}"
         return (
             f'<figure><svg viewBox="0 0 {width:g} {height:g}" role="img"'

@@ -24,11 +24,6 @@ _PROVENANCE_LABELS = {
 }
 
 
-def display_name(name: str) -> str:
-    """Return an expert's name as shown; the consensus gets its capital letter."""
-    return "Consensus" if name == CONSENSUS else name
-
-
 def shortened(text: str, length: int = 24) -> str:
     """Return a text of at most ``length`` characters, its end replaced by an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
