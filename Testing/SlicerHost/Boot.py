@@ -25,6 +25,7 @@ def clear() -> None:
     import SlicerHost
 
     boot()
+    _deletePromised()
     slicer.mrmlScene.Clear(False)
     slicer.app.layoutManager().restore()
     slicer.util.mainWindow().moduleSelector().selectModule("")
@@ -37,6 +38,13 @@ def clear() -> None:
         SlicerHost.pipCalls,
     ):
         record.clear()
+
+
+def _deletePromised() -> None:
+    """Delete what deleteLater() was asked for: only a running event loop would do it."""
+    from PySide6.QtCore import QCoreApplication, QEvent
+
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 def _holdConstants() -> None:
