@@ -1,5 +1,6 @@
 """Hidden module that gives the Segment Editor the effect "DiffOSeg"."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ class SegmentEditorDiffOSeg(ScriptedLoadableModule):
 
         # Slicer takes the class from the package where that is imported, and else runs the file
         # under the package's name, where it could not import its neighbours.
-        import SegmentEditorDiffOSegLib
+        try:
+            import SegmentEditorDiffOSegLib
+        except ImportError as error:  # the Python of an old Slicer, or half an installation
+            logging.warning("The effect DiffOSeg needs Slicer 5.12.1 or newer (%s).", error)
+            return
 
         path = Path(SegmentEditorDiffOSegLib.__file__).with_name("SegmentEditorEffect.py")
         instance = effects.qSlicerSegmentEditorScriptedEffect(None)

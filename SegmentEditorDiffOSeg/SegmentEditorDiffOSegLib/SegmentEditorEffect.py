@@ -8,8 +8,6 @@ import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
-from diffoseg.experts import display_name
-
 from .Operations import Operation
 from .OptionsWidget import REGION_ROI, REGION_SEGMENT, OptionsWidget, choose, chosen, setQuietly
 
@@ -252,10 +250,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _fillExperts(self) -> None:
         """Offer the answers of the chosen model."""
+        from diffoseg.experts import display_name
+
         card = self._cards.get(chosen(self.options.modelCombo))
         if card is None:
             return
-
         self.options.setExperts(
             [(name, display_name(name), card.panel.color_of(name)) for name in card.answers]
         )

@@ -113,3 +113,11 @@ def test_the_icon_and_the_screenshots_that_the_catalogue_shows_exist():
     urls = [topLevel("EXTENSION_ICONURL"), *topLevel("EXTENSION_SCREENSHOTURLS").split(" ")]
     missing = [url for url in urls if not (ROOT / url.split("/main/")[1]).is_file()]
     assert not missing
+
+
+@pytest.mark.parametrize("name", ["__init__", "SegmentEditorEffect", "OptionsWidget", "Operations"])
+def test_the_effect_is_there_to_complain_where_the_module_is_not(name):
+    library = ROOT / "SegmentEditorDiffOSeg" / "SegmentEditorDiffOSegLib"
+    tree = ast.parse((library / f"{name}.py").read_text(encoding="utf-8"))
+    imported = {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert not {module.split(".")[0].lower() for module in imported} & {"diffoseg", "diffoseglib"}
