@@ -2,14 +2,15 @@
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from diffoseg.errors import InputError
 
-from .SegmentTags import referenceGrid
+from .Matrices import between, ijkToRas
+from .SegmentVoxels import referenceGrid
 
 _SAME_LATTICE = 1e-3  # of a voxel
+_SAME_PLACE = 1e-6  # mm, and parts of 1
 
 
 def requireRoom(
@@ -26,13 +27,8 @@ def requireRoom(
                 name=name
             )
         )
-    between = vtk.vtkMatrix4x4()
-    isLinear = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
-        segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode(), between
-    )
-    if not isLinear or not np.allclose(
-        slicer.util.arrayFromVTKMatrix(between), np.eye(4), rtol=0, atol=1e-6
-    ):
+    toVolume = between(segmentationNode, volumeNode)
+    if toVolume is None or not np.allclose(toVolume, np.eye(4), rtol=0, atol=_SAME_PLACE):
         raise InputError(
             _(
                 "{name} lies under another transform than the volume. Choose another segmentation,"
@@ -51,11 +47,9 @@ def gridWarning(
     own = referenceGrid(segmentationNode.GetSegmentation())
     if own is None:
         return []
-    toIndex = vtk.vtkMatrix4x4()
-    volumeNode.GetRASToIJKMatrix(toIndex)
-    between = slicer.util.arrayFromVTKMatrix(toIndex) @ own
-    shift = between[:3, 3]
-    if np.allclose(between[:3, :3], np.eye(3), rtol=0, atol=_SAME_LATTICE) and np.allclose(
+    toIndex = np.linalg.solve(ijkToRas(volumeNode), own)
+    shift = toIndex[:3, 3]
+    if np.allclose(toIndex[:3, :3], np.eye(3), rtol=0, atol=_SAME_LATTICE) and np.allclose(
         shift, np.round(shift), rtol=0, atol=_SAME_LATTICE
     ):
         return []

@@ -6,10 +6,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from .ExpertGrid import gridViews
+from .ResultMaps import DISAGREEMENT, MAP
 
 _OPACITY = 0.6
 _LEGEND = (0.06, 0.4)  # width and height as parts of the view; the labels' size follows the width
-_MAP = "DiffOSeg.Map"  # the attribute by which a map tells what it is
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class DisagreementOverlay:
 
     def _isMap(self, node: slicer.vtkMRMLNode) -> bool:
         """Return whether a node is a disagreement map, also one from a loaded scene."""
-        return node.GetID() == self._shownID or node.GetAttribute(_MAP) == "disagreement"
+        return node.GetID() == self._shownID or node.GetAttribute(MAP) == DISAGREEMENT.key
 
 
 def _composites() -> "list[slicer.vtkMRMLSliceCompositeNode]":

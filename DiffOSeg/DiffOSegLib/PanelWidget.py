@@ -23,6 +23,7 @@ from .Logic import DiffOSegLogic
 from .ModelWidget import ModelWidget
 from .Parameters import DEVICES, MAXIMUM_SEED, DiffOSegParameterNode
 from .RegionWidget import RegionWidget
+from .ResultMaps import MAP
 from .RunRequest import RunRequest
 from .RunWidget import RunWidget
 from .SceneResults import SceneResults
@@ -267,6 +268,6 @@ def _volumeInView() -> "slicer.vtkMRMLScalarVolumeNode | None":
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     for node in (active, *volumes):
         isScan = node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode"
-        if isScan and not node.GetAttribute("DiffOSeg.Map"):
+        if isScan and not node.GetAttribute(MAP):
             return node
     return None

@@ -7,6 +7,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from .Matrices import between
+
 RUN = "DiffOSeg.Run"
 """Attribute of a node that holds the name of the run that made it."""
 
@@ -27,11 +29,8 @@ def uniqueRunName(volumeNode: slicer.vtkMRMLVolumeNode) -> str:
 
 def sizeWarning(volumeNode: slicer.vtkMRMLVolumeNode) -> list[str]:
     """Return a sentence where the volume's transform changes lengths; the table leaves it out."""
-    matrix = vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
-        volumeNode.GetParentTransformNode(), None, matrix
-    )
-    linear = slicer.util.arrayFromVTKMatrix(matrix)[:3, :3]
+    toWorld = between(volumeNode, None)
+    linear = np.eye(3) if toWorld is None else toWorld[:3, :3]
     if np.allclose(linear.T @ linear, np.eye(3), rtol=0, atol=2 * _RIGID):
         return []
     return [

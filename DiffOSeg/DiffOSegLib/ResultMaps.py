@@ -19,6 +19,9 @@ from diffoseg.errors import DiffOSegError
 
 Shape = tuple[int, int, int]
 
+MAP = "DiffOSeg.Map"
+"""Attribute of a volume node that says which kind of map it is."""
+
 _TRANSPARENT_BELOW = 0.02  # of the largest value
 _PIECE_BYTES = 4 << 20
 
@@ -28,7 +31,7 @@ class MapKind:
     """What a map shows: its largest value and its colours.
 
     Attributes:
-        key: stored on the node as "DiffOSeg.Map".
+        key: the value of the attribute MAP.
         largest: value shown in the brightest colour; the darkest is 0.
         anchors: colours at equal steps from 0, hexadecimal.
     """
@@ -104,7 +107,7 @@ class MapVolume:
         """Add the volume node, shown in no view, and return it."""
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         node.SetIJKToRASMatrix(ijkToRas)
-        node.SetAttribute("DiffOSeg.Map", kind.key)
+        node.SetAttribute(MAP, kind.key)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.AutoWindowLevelOff()

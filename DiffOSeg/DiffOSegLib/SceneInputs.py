@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from slicer.util import arrayFromVolume
+from slicer.util import arrayFromVolume, arrayFromVTKMatrix
 
 from diffoseg.errors import InputError
 from diffoseg.geometry import Box, Geometry
 from diffoseg.job import npy_header
 
+from .Matrices import between
+from .SegmentVoxels import LABELMAP, cropOf
+
 ROI_EDGE_MM = 64.0
 
-_LABELMAP = "Binary labelmap"
 _SURFACE = "Closed surface"
 _SLAB_BYTES = 4 << 20
 _FLAT = 1e-9  # determinant of a transform that cannot be undone
@@ -94,7 +95,7 @@ def roiRegion(
     if roiNode.GetNumberOfControlPoints() < 1 or not np.all(size > 0):
         raise InputError(_("The ROI is empty. Draw it around the finding."))
     corners = _cornersOf(-size / 2, size / 2)
-    world = _homogeneous(corners) @ _array(roiNode.GetObjectToWorldMatrix()).T
+    world = _homogeneous(corners) @ arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix()).T
     return _boxAround(world @ _fromWorldTo(volumeNode).T, volumeNode)
 
 
@@ -111,8 +112,7 @@ def segmentRegion(
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID) if segmentationNode else None
     if segment is None:
         raise InputError(_("No segment is chosen. Choose the segment around which to look."))
-    _requireLinear(segmentationNode)
-    corners = _segmentCorners(segmentationNode, segmentID)
+    corners = _segmentCorners(segment)
     if corners is None:
         raise InputError(
             _("The segment {name} is empty. Draw it, or choose another.").format(
@@ -207,22 +207,15 @@ def _requireLinear(node: slicer.vtkMRMLTransformableNode) -> None:
         )
 
 
-def _segmentCorners(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentID: str
-) -> np.ndarray | None:
+def _segmentCorners(segment: slicer.vtkSegment) -> np.ndarray | None:
     """Return the corners (8, 3), RAS, of the box around a segment, along its own axes."""
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
-    if segment.GetRepresentation(_LABELMAP) is not None:
-        image = slicer.vtkOrientedImageData()
-        segmentationNode.GetBinaryLabelmapRepresentation(segmentID, image)
-        extent = [0, -1] * 3
-        found = slicer.vtkOrientedImageDataResample.CalculateEffectiveExtent(image, extent)
-        if not found or any(a > b for a, b in zip(extent[::2], extent[1::2], strict=True)):
+    if segment.GetRepresentation(LABELMAP) is not None:
+        crop = cropOf(segment)
+        if crop is None:
             return None
-        matrix = vtk.vtkMatrix4x4()
-        image.GetImageToWorldMatrix(matrix)
-        corners = _cornersOf(np.subtract(extent[::2], 0.5), np.add(extent[1::2], 0.5))
-        return (_homogeneous(corners) @ _array(matrix).T)[:, :3]
+        mask, toRas = crop
+        corners = _cornersOf([-0.5] * 3, np.subtract(mask.shape[::-1], 0.5))
+        return (_homogeneous(corners) @ toRas.T)[:, :3]
     surface = segment.GetRepresentation(_SURFACE)
     if surface is None or not surface.GetNumberOfPoints():
         return None
@@ -242,16 +235,14 @@ def _crosshair(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray | None:
 
 def _toWorldFrom(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     """Return the 4x4 matrix, RAS, from a node's own space to the world."""
-    matrix = vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
-        node.GetParentTransformNode(), None, matrix
-    )
-    return _array(matrix)
+    _requireLinear(node)
+    toWorld = between(node, None)
+    assert toWorld is not None
+    return toWorld
 
 
 def _fromWorldTo(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     """Return the 4x4 matrix, RAS, from the world to a volume's own space."""
-    _requireLinear(volumeNode)
     toWorld = _toWorldFrom(volumeNode)
     if abs(np.linalg.det(toWorld)) < _FLAT:
         raise InputError(_("The volume's transform flattens it. Take the volume out of it."))
@@ -277,7 +268,3 @@ def _cornersOf(
 
 def _homogeneous(points: np.ndarray) -> np.ndarray:
     return np.column_stack([points, np.ones(len(points))])
-
-
-def _array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
-    return slicer.util.arrayFromVTKMatrix(matrix)

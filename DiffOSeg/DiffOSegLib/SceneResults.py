@@ -25,10 +25,9 @@ from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
 from .ResultFolder import RUN, ResultFolder, sizeWarning, uniqueRunName
 from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .SceneInputs import modalityOf
-from .SegmentTags import addTags, boxAround, observeResults, tagAsDrawn
+from .SegmentTags import EXPERT, addTags, tagAsDrawn
+from .SegmentVoxels import LABELMAP, boxAround
 from .VolumeTable import makeTable
-
-__all__ = ["OutputOptions", "SceneResults", "observeResults"]
 
 Message = Mapping[str, Any]
 
@@ -109,7 +108,7 @@ class SceneResults:
                 run=self._name, expert=display_name(expert)
             )
             node = self._addMap(volume, name, PROBABILITY)
-            node.SetAttribute("DiffOSeg.Expert", expert)
+            node.SetAttribute(EXPERT, expert)
             self.probabilityNodes[expert] = node
 
     def finish(self, done: Message, folder: Path) -> Iterator[None]:
@@ -148,10 +147,7 @@ class SceneResults:
         """Add an answer's voxels, already tagged, as a segment with a layer of its own."""
         segment = slicer.vtkSegment()
         segment.SetColor(*(float(v) for v in result["color"]))
-        segment.AddRepresentation(
-            slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(),
-            self._labelmap(mask),
-        )
+        segment.AddRepresentation(LABELMAP, self._labelmap(mask))
         facts = {
             "Samples": result["samples"],
             "Presence": f"{result['presence']:.4g}",

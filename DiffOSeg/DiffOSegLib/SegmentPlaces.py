@@ -4,16 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 
 from diffoseg.experts import CONSENSUS
 
-from .SegmentTags import EXPERT, boxAround, tagOf
+from .SegmentTags import EXPERT, tagOf
+from .SegmentVoxels import cropOf, labelsOf
 
 Point = tuple[float, float, float]
 
-_LABELMAP = "Binary labelmap"
 _ANISOTROPIC = 1.5  # coarsest over finest spacing from which slices lie across the coarsest axis
 _PLANES = ("Sagittal", "Coronal", "Axial")  # by the axis of RAS that they lie across
 
@@ -50,7 +48,7 @@ def isConsensus(segment: slicer.vtkSegment) -> bool:
 
 def isEmpty(segment: slicer.vtkSegment) -> bool:
     """Return whether a segment has no voxel."""
-    labels = _labels(segment)
+    labels = labelsOf(segment)
     if labels is None:
         return True
     value = segment.GetLabelValue()
@@ -63,7 +61,7 @@ def largestSection(segmentationNode: slicer.vtkMRMLSegmentationNode) -> Section 
     None where all are empty. Sections are taken along the slices the scan is read in.
     """
     for segmentID in consensusFirst(segmentationNode):
-        found = _mask(segmentationNode.GetSegmentation().GetSegment(segmentID))
+        found = cropOf(segmentationNode.GetSegmentation().GetSegment(segmentID))
         if found is not None:
             return _section(segmentationNode, *found)
     return None
@@ -73,7 +71,7 @@ def spanOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> float:
     """Return the longest edge, mm, of the box along RAS around all segments; 0 if all are empty."""
     corners: list[Point] = []
     for segmentID in consensusFirst(segmentationNode):
-        found = _mask(segmentationNode.GetSegmentation().GetSegment(segmentID))
+        found = cropOf(segmentationNode.GetSegmentation().GetSegment(segmentID))
         if found is not None:
             mask, toRas = found
             k, j, i = np.nonzero(mask)
@@ -83,34 +81,6 @@ def spanOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> float:
                 for index in np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3)
             ]
     return float(np.ptp(np.array(corners), axis=0).max()) if corners else 0.0
-
-
-def _mask(segment: slicer.vtkSegment) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return a segment's voxels around it, bool (K, J, I), and their IJK to RAS, (4, 4)."""
-    labels = _labels(segment)
-    if labels is None:
-        return None
-    mask = np.equal(labels, segment.GetLabelValue())
-    box = boxAround(mask)
-    if box is None:
-        return None
-    image = segment.GetRepresentation(_LABELMAP)
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    toRas = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-    first = [s.start + e for s, e in zip(box[::-1], image.GetExtent()[::2], strict=True)]
-    toRas[:3, 3] = (toRas @ [*first, 1.0])[:3]
-    return mask[box], toRas
-
-
-def _labels(segment: slicer.vtkSegment) -> np.ndarray | None:
-    """Return the labelmap (K, J, I) that a segment may share with others; None without one."""
-    image = segment.GetRepresentation(_LABELMAP)
-    scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None or not scalars.GetNumberOfTuples():
-        return None
-    labels: np.ndarray = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
-    return labels
 
 
 def _section(

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 
 from diffoseg.segment_tags import (
     ALGORITHM_NAME,
@@ -24,10 +23,11 @@ from diffoseg.segment_tags import (
     algorithm_name,
 )
 
+from .SegmentVoxels import LABELMAP, cropOf, referenceGrid
+
 EXPERT = "DiffOSeg.Expert"
 VOXELS = "DiffOSeg.Voxels"
 
-_LABELMAP = "Binary labelmap"
 _NEAR = 0.01  # mm, or voxels
 _PREFIX = "DiffOSeg."
 
@@ -76,50 +76,17 @@ def fingerprint(segmentation: slicer.vtkSegmentation, segment: slicer.vtkSegment
     voxel twice: RAS mm, and index in the segmentation's reference grid. "empty" for no voxel, None
     for a segment without a labelmap.
     """
-    image = segment.GetRepresentation(_LABELMAP)
-    if image is None:
+    if segment.GetRepresentation(LABELMAP) is None:
         return None
-    scalars = image.GetPointData().GetScalars()
-    if scalars is None or not scalars.GetNumberOfTuples():
+    crop = cropOf(segment)
+    if crop is None:
         return "empty"
-    labels = vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1])
-    mask = np.equal(labels, segment.GetLabelValue())
-    box = boxAround(mask)
-    if box is None:
-        return "empty"
-    content = np.ascontiguousarray(mask[box])
-    digest = hashlib.sha256(repr(content.shape).encode() + np.packbits(content).tobytes())
-    first = [s.start + a for s, a in zip(box[::-1], image.GetExtent()[::2], strict=True)]
-    place = gridOf(image) @ [*first, 1.0]
+    mask, toRas = crop
+    digest = hashlib.sha256(repr(mask.shape).encode() + np.packbits(mask).tobytes())
+    place = toRas[:, 3]
     reference = referenceGrid(segmentation)
     index = place if reference is None else np.linalg.solve(reference, place)
     return " ".join([digest.hexdigest()[:32], *(f"{v:.4f}" for v in (*place[:3], *index[:3]))])
-
-
-def gridOf(image: slicer.vtkOrientedImageData) -> np.ndarray:
-    """Return the matrix (4, 4) from an image's indices to RAS mm."""
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-def referenceGrid(segmentation: slicer.vtkSegmentation) -> np.ndarray | None:
-    """Return the matrix (4, 4) from the reference grid's indices to RAS mm, None without one."""
-    converter = slicer.vtkSegmentationConverter
-    text = segmentation.GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
-    image = slicer.vtkOrientedImageData()
-    return gridOf(image) if converter.DeserializeImageGeometry(text, image, False) else None
-
-
-def boxAround(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """Return the smallest box around a (K, J, I) mask's voxels, None where there is none."""
-    planes = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not len(planes):
-        return None
-    flat = np.asarray(mask[planes[0] : planes[-1] + 1].any(axis=0))
-    spans = planes, np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
-    k, j, i = (slice(int(span[0]), int(span[-1]) + 1) for span in spans)
-    return k, j, i
 
 
 def observeResults(scene: slicer.vtkMRMLScene) -> None:

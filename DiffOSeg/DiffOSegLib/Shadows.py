@@ -11,10 +11,11 @@ from typing import Any
 
 import slicer
 
+from .SegmentVoxels import LABELMAP
+
 PURPOSE = "DiffOSeg.View"  # the attribute that makes a node a shadow, and says what for
 _ORIGINAL = "DiffOSeg.Original"
 _COPIED = "DiffOSeg.Copied"  # what the copy was made of
-_LABELMAP = "Binary labelmap"
 
 CHANGES = (  # of a segmentation node, after which its shadows have to follow()
     slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
@@ -88,7 +89,7 @@ def _state(segmentation: slicer.vtkSegmentation) -> str:
     parts = []
     for segmentID in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segmentID)
-        image = segment.GetRepresentation(_LABELMAP)
+        image = segment.GetRepresentation(LABELMAP)
         drawn = (image.GetMTime(), image.GetAddressAsString("")) if image is not None else ()
         looks = segment.GetName(), segment.GetColor(), segment.GetLabelValue()
         parts.append((segmentID, looks, drawn))

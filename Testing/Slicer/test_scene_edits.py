@@ -9,9 +9,9 @@ AUTOMATIC, SEMIAUTOMATIC = "AUTOMATIC", "SEMIAUTOMATIC"
 
 @pytest.fixture
 def results(scene):
-    from DiffOSegLib import SceneResults
+    from DiffOSegLib import SceneResults, SegmentTags
 
-    SceneResults.observeResults(scene)
+    SegmentTags.observeResults(scene)
     return SceneResults
 
 
@@ -149,7 +149,7 @@ class TestEditingVoxelsIsNoticed:
         sink = SceneResults.SceneResults(volumeNode, SceneResults.OutputOptions(), aCard())
         node = run.into(sink).segmentationNode
         SegmentTags._watches.clear()  # as in an application that has just been started
-        SceneResults.observeResults(slicer.mrmlScene)
+        SegmentTags.observeResults(slicer.mrmlScene)
         Editor(node, volumeNode).paint(0, 0, 0)
         assert drawnBy(node) == EDITED
 
@@ -235,10 +235,10 @@ class TestOtherSegments:
 class TestTheWatch:
     def test_may_be_set_up_again_and_again(self, results, scene):
         before = scene.HasObserver(scene.NodeAddedEvent)
-        from DiffOSegLib.SegmentTags import _watches
+        from DiffOSegLib.SegmentTags import _watches, observeResults
 
         watch = _watches[scene]
-        results.observeResults(scene)
+        observeResults(scene)
         assert before
         assert _watches[scene] is watch
 

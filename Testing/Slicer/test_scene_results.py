@@ -403,7 +403,7 @@ class TestEachStep:
         clock; with the whole volume as the region 12 and 49 ms. Counted here is the process's own
         time, which other processes do not lengthen.
         """
-        from DiffOSegLib.SceneResults import observeResults
+        from DiffOSegLib.SegmentTags import observeResults
 
         observeResults(slicer.mrmlScene)
         volumeNode = aScan((512, 512, 64), (0.7, 0.7, 2.5))

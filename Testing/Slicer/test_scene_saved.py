@@ -16,9 +16,9 @@ from diffoseg.segment_tags import TERMINOLOGY, algorithm_name
 
 @pytest.fixture
 def results(scene):
-    from DiffOSegLib import SceneResults
+    from DiffOSegLib import SceneResults, SegmentTags
 
-    SceneResults.observeResults(scene)
+    SegmentTags.observeResults(scene)
     return SceneResults
 
 
