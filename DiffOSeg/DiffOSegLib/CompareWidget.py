@@ -12,6 +12,7 @@ from diffoseg.experts import CONSENSUS, display_name
 from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
+from .ResultFolder import SCAN
 from .SegmentTags import EXPERT, tagOf
 
 # Columns of the run's table node, see VolumeTable.
@@ -27,6 +28,12 @@ def drawnBy(segmentationNode: "slicer.vtkMRMLSegmentationNode | None") -> dict[s
     ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
     tagged = {segmentID: tagOf(segmentation.GetSegment(segmentID), EXPERT) for segmentID in ids}
     return {expert: segmentID for segmentID, expert in tagged.items() if expert}
+
+
+def scanOf(parameters: DiffOSegParameterNode) -> "slicer.vtkMRMLScalarVolumeNode | None":
+    """Return the volume that the result was drawn on; another one may be chosen by now."""
+    result = parameters.resultSegmentation
+    return (result and result.GetNodeReference(SCAN)) or parameters.inputVolume
 
 
 class CompareWidget:
@@ -114,9 +121,7 @@ class CompareWidget:
     def _onOutlines(self, *_args: object) -> None:
         if self._parameters:
             self._views.leaveGrid()
-            self._views.showOutlines(
-                self._parameters.resultSegmentation, self._parameters.inputVolume
-            )
+            self._views.showOutlines(self._parameters.resultSegmentation, self._scan())
             self._views.centerOn(self._parameters.resultSegmentation)
             self.update()
 
@@ -126,7 +131,7 @@ class CompareWidget:
         if self._views.gridShown:
             self._views.leaveGrid()
         else:
-            self._views.showGrid(self._parameters.resultSegmentation, self._parameters.inputVolume)
+            self._views.showGrid(self._parameters.resultSegmentation, self._scan())
         self.update()
 
     def _onDisagreement(self, *_args: object) -> None:
@@ -157,6 +162,9 @@ class CompareWidget:
         display = node.GetDisplayNode()
         visible = [s for s in self._drawn().values() if display.GetSegmentVisibility(s)]
         self._views.isolate(node, None if visible == [segmentID] else segmentID)
+
+    def _scan(self) -> "slicer.vtkMRMLScalarVolumeNode | None":
+        return scanOf(self._parameters) if self._parameters else None
 
     # --- lines -----------------------------------------------------------------------------------
 

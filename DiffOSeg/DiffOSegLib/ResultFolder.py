@@ -12,6 +12,9 @@ from .Matrices import between
 RUN = "DiffOSeg.Run"
 """Attribute of a node that holds the name of the run that made it."""
 
+SCAN = "DiffOSeg.Scan"
+"""Role of a segmentation's reference to the volume that the latest run into it was on."""
+
 _RIGID = 1e-3  # relative change of a length that counts as none
 
 

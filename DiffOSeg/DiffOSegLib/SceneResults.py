@@ -18,11 +18,12 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from diffoseg.catalog import ModelCard
-from diffoseg.errors import DiffOSegError
+from diffoseg.errors import DiffOSegError, InputError
 from diffoseg.experts import display_name
 
 from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
-from .ResultFolder import RUN, ResultFolder, sizeWarning, uniqueRunName
+from .Matrices import ijkToRas
+from .ResultFolder import RUN, SCAN, ResultFolder, sizeWarning, uniqueRunName
 from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .SceneInputs import modalityOf
 from .SegmentTags import EXPERT, addTags, tagAsDrawn
@@ -59,7 +60,8 @@ class SceneResults:
         warnings: the worker's sentences and those on how the scene is arranged.
 
     Nothing here raises because a node has vanished from the scene: without the volume nothing more
-    is added, and a segmentation that was removed is made anew for the next answer.
+    is added, and a segmentation that was removed is made anew for the next answer. InputError is
+    raised where the volume has been given other voxels, which the answers would not fit.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class SceneResults:
         self.disagreementNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self.tableNode: slicer.vtkMRMLTableNode | None = None
         self._volumeNode, self._options, self._card = volumeNode, options, card
+        self._size = _sizeOf(volumeNode)
+        self._lattice = ijkToRas(volumeNode)  # in the space of the segmentation
         self._segments: dict[str, slicer.vtkSegment] = {}
         self.warnings: list[str] = []
         self._abandoned = False
@@ -138,13 +142,23 @@ class SceneResults:
         self._abandoned = True
 
     def _gone(self) -> bool:
-        return self._abandoned or self._volumeNode.GetScene() is None
+        if self._abandoned or self._volumeNode.GetScene() is None:
+            return True
+        if _sizeOf(self._volumeNode) != self._size:
+            raise InputError(
+                _(
+                    "{volume} was given other voxels during the run. What was finished is kept. Run"
+                    " again for the new ones."
+                ).format(volume=self._volumeNode.GetName())
+            )
+        return False
 
     def _warn(self, sentences: Any) -> None:
         self.warnings += [text for text in sentences if text not in self.warnings]
 
     def _addSegment(self, mask: np.ndarray, result: Message) -> None:
         """Add an answer's voxels, already tagged, as a segment with a layer of its own."""
+        segmentation = self._segmentation().GetSegmentation()
         segment = slicer.vtkSegment()
         segment.SetColor(*(float(v) for v in result["color"]))
         segment.AddRepresentation(LABELMAP, self._labelmap(mask))
@@ -155,7 +169,6 @@ class SceneResults:
             "WeightsHash": self._card.hash,
             "Notice": self._card.notice,
         }
-        segmentation = self._segmentation().GetSegmentation()
         tagAsDrawn(segmentation, segment, result["expert"], facts)
         segment.SetName(freeSegmentName(segmentation, display_name(result["expert"])))
         segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
@@ -164,11 +177,13 @@ class SceneResults:
         self._segments[result["expert"]] = segment
 
     def _labelmap(self, mask: np.ndarray) -> slicer.vtkOrientedImageData:
-        """Return the box around the mask's voxels, on the volume's own lattice."""
+        """Return the box around the mask's voxels, on the volume's own lattice.
+
+        It is the one that the volume had when the segmentation was put under its transform: the
+        reader may have hardened that since, and the segmentation stands where it stood.
+        """
         image = slicer.vtkOrientedImageData()
-        matrix = vtk.vtkMatrix4x4()
-        self._volumeNode.GetIJKToRASMatrix(matrix)
-        image.SetImageToWorldMatrix(matrix)
+        image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(self._lattice))
         box = boxAround(mask)
         if box is None:
             image.SetExtent(0, -1, 0, -1, 0, -1)
@@ -190,6 +205,8 @@ class SceneResults:
             # In this order: the geometry is taken over in the segmentation's own space.
             node.SetAndObserveTransformNodeID(self._volumeNode.GetTransformNodeID())
             node.SetReferenceImageGeometryParameterFromVolumeNode(self._volumeNode)
+            self._lattice = ijkToRas(self._volumeNode)
+        node.SetNodeReferenceID(SCAN, self._volumeNode.GetID())
         if node.GetDisplayNode() is None:
             node.CreateDefaultDisplayNodes()
         self.segmentationNode = node
@@ -235,6 +252,12 @@ class SceneResults:
         with slicer.util.NodeModify(node):  # one event, however many tags
             for segment in self._segments.values():
                 addTags(segment, tags)
+
+
+def _sizeOf(volumeNode: slicer.vtkMRMLVolumeNode) -> tuple[int, int, int] | None:
+    """Return a volume's voxels along (i, j, k); None where it has none."""
+    image = volumeNode.GetImageData()
+    return image.GetDimensions() if image is not None else None
 
 
 def _tagName(key: str) -> str:

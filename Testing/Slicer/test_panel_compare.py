@@ -118,3 +118,19 @@ def test_the_grid_comes_and_goes_and_the_readers_layout_is_back(compared, ui):
     ui.gridButton.click()
     assert slicer.app.layoutManager().layout == layout
     assert not ui.gridButton.checked
+
+
+def test_results_are_shown_over_the_scan_they_are_of_when_another_is_chosen(compared, ui):
+    scan = compared.parameters.inputVolume
+    compared.parameters.inputVolume = add_volume(name="another")
+    for button, view in ((ui.outlinesButton, "Red"), (ui.gridButton, "DiffOSeg1")):
+        button.click()
+        shown = [c.GetBackgroundVolumeID() for c in composites()]
+        assert scan.GetID() in shown, view
+        assert compared.parameters.inputVolume.GetID() not in shown
+    ui.gridButton.click()
+
+
+def composites():
+    manager = slicer.app.layoutManager()
+    return [manager.sliceWidget(n).mrmlSliceCompositeNode() for n in manager.sliceViewNames()]

@@ -373,6 +373,35 @@ class TestEveryNode:
                 run.maskOf(expert, volumeNode),
             )
 
+    def test_stays_together_where_the_volumes_transform_is_hardened_in_between(self, sinkFor, run):
+        volumeNode = aScan()
+        volumeNode.SetAndObserveTransformNodeID(aLinearTransform().GetID())
+        sink = sinkFor(volumeNode)
+        steps = run.steps(sink)
+        while sink.segmentationNode is None:
+            next(steps)
+        volumeNode.HardenTransform()
+        for _ in steps:
+            pass
+        for segmentID, expert in zip(
+            sink.segmentationNode.GetSegmentation().GetSegmentIDs(), run.probability, strict=True
+        ):
+            np.testing.assert_array_equal(
+                voxels(sink.segmentationNode, segmentID, volumeNode),
+                run.maskOf(expert, volumeNode),
+            )
+
+    def test_is_kept_and_no_more_is_added_where_the_volume_gets_other_voxels(self, sinkFor, run):
+        volumeNode = aScan(name="{CT}")
+        sink = sinkFor(volumeNode)
+        steps = run.steps(sink)
+        while sink.segmentationNode is None:
+            next(steps)
+        slicer.util.updateVolumeFromArray(volumeNode, np.zeros((2, 3, 4), np.int16))
+        with pytest.raises(InputError, match=r"\{CT\} was given other voxels"):
+            list(steps)
+        assert names(sink.segmentationNode) == ["Consensus"]
+
     @pytest.mark.parametrize(
         ("linear", "warned"), [(None, False), (np.diag([1, 1, -1]), False), (np.eye(3) * 2, True)]
     )
