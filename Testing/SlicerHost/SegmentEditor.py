@@ -37,16 +37,25 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._active: Any = None
         self._effects: list[Any] = []
         self._seen: tuple[Any, Any, str] = (None, None, "")
-        EffectFactory.instance().connect("effectRegistered(QString)", self.updateEffectList)
-        slicer.app.layoutManager().connect("layoutChanged(int)", self._onLayoutChanged)
-        self._cleanUpWith(self._effects)
+        connections = [
+            (EffectFactory.instance(), "effectRegistered(QString)", self.updateEffectList),
+            (slicer.app.layoutManager(), "layoutChanged(int)", self._onLayoutChanged),
+        ]
+        for source, signal, slot in connections:
+            source.connect(signal, slot)
+        self._cleanUpWith(self._effects, connections)
 
-    def _cleanUpWith(self, effects: list[Any]) -> None:
-        """Have effects clean up when this widget dies; it can no longer be asked for them then."""
+    def _cleanUpWith(
+        self, effects: list[Any], connections: list[tuple[Any, str, Callable[..., None]]]
+    ) -> None:
+        """Let effects and connections end with this widget, which cannot be asked for them then."""
 
         def cleanUp(*_: Any) -> None:
             while effects:
                 effects.pop().call("cleanup")
+            while connections:
+                source, signal, slot = connections.pop()
+                source.disconnect(signal, slot)
 
         self.destroyed.connect(cleanUp)
         atexit.register(cleanUp)  # before Qt takes the effects' own objects away
