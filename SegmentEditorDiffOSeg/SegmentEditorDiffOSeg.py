@@ -18,7 +18,7 @@ class SegmentEditorDiffOSeg(ScriptedLoadableModule):
         self.parent.title = _("Segment Editor DiffOSeg")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = ["Segmentations"]
-        self.parent.contributors = ["DiffOSeg contributors"]
+        self.parent.contributors = ["The DiffOSeg contributors"]
         self.parent.hidden = True
         self.parent.helpText = _("Adds the effect DiffOSeg to the Segment Editor.")
         self.parent.acknowledgementText = ""
@@ -58,6 +58,7 @@ class SegmentEditorDiffOSegTest(ScriptedLoadableModuleTest):
         """A previewed answer goes into the segment by Apply and out of it by Undo."""
         import numpy as np
 
+        from DiffOSegLib.Matrices import ijkToRas
         from SegmentEditorDiffOSegLib.Answer import Answer
 
         volumeNode = slicer.util.addVolumeFromArray(np.zeros((20, 20, 20), np.int16))
@@ -78,7 +79,7 @@ class SegmentEditorDiffOSegTest(ScriptedLoadableModuleTest):
         editor.setActiveEffectByName("DiffOSeg")
         effect = editor.activeEffect().self()
 
-        placement = slicer.util.arrayFromVTKMatrix(_ijkToRas(volumeNode))
+        placement = ijkToRas(volumeNode)
         placement[:3, 3] += 5
         answer = Answer(
             "consensus", (1.0, 0.8, 0.0), 1, np.full((4, 5, 6), 0.7, np.float32), placement
@@ -101,11 +102,3 @@ class SegmentEditorDiffOSegTest(ScriptedLoadableModuleTest):
         editor.setActiveEffectByName("")
         editor.delete()
         self.delayDisplay("Passed")
-
-
-def _ijkToRas(volumeNode: Any) -> Any:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(matrix)
-    return matrix

@@ -124,6 +124,11 @@ def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> None:
         raise DependencyError(left.broken or _notInstalled(p.name for p in left.missing))
 
 
+def confirm(question: str) -> bool:
+    """Ask in a message box; what a panel gives to :func:`install`."""
+    return bool(slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg")))
+
+
 def question(missing: tuple[Package, ...]) -> str:
     """Return the one question that is asked before anything is downloaded."""
     lines = [f"- {package.name}: {package.why} ({package.size})" for package in missing]

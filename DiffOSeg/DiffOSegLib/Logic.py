@@ -20,6 +20,8 @@ from .Run import Listener, ResultSink, Run, RunEvent
 from .RunRequest import RunRequest
 from .WorkerClient import Message, WorkerClient
 
+TICK_MS = 30  # between two ticks of whoever shows a panel
+
 _WAIT_SECONDS = 0.005  # between two looks of a script that waits
 _STEP_SECONDS = 0.01  # files are removed for so long in one tick
 
@@ -27,8 +29,8 @@ _STEP_SECONDS = 0.01  # files are removed for so long in one tick
 class DiffOSegLogic(ScriptedLoadableModuleLogic):
     """One run at a time, in a process of its own; without qt, so that scripts can use it.
 
-    Nothing here blocks but :meth:`wait`. Whoever shows a panel calls :meth:`tick` every 30 ms
-    while it is ``busy``.
+    Nothing here blocks but :meth:`wait`. Whoever shows a panel calls :meth:`tick` every
+    ``TICK_MS`` while it is ``busy``.
 
     Attributes:
         description: what the worker said of the computer when it was last asked; None before.

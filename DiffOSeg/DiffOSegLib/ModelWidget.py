@@ -10,6 +10,7 @@ from diffoseg.errors import WeightsError
 
 from .Parameters import DiffOSegParameterNode
 from .SceneInputs import modalityOf
+from .Sentences import noModel
 
 
 class ModelWidget:
@@ -64,7 +65,7 @@ class ModelWidget:
         self._filling = True
         combo.currentIndex = combo.findData(self._parameters.model)
         self._filling = False
-        combo.toolTip = card.title if card else _("There is no model. Install DiffOSeg again.")
+        combo.toolTip = card.title if card else noModel()
         self._ui.noticeLabel.text = card.notice if card else combo.toolTip
         self._ui.noticeLabel.visible = bool(self._ui.noticeLabel.text)
         own = card.metadata.steps if card else 0

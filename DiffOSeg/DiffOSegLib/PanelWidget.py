@@ -27,6 +27,7 @@ from .ResultMaps import MAP
 from .RunRequest import RunRequest
 from .RunWidget import RunWidget
 from .SceneResults import SceneResults
+from .Sentences import noModel
 
 PAPER = "https://arxiv.org/abs/2507.13087"
 
@@ -182,7 +183,7 @@ class PanelWidget(VTKObservationMixin):
         if self.parameters is None:
             return _("Wait until the scene is read.")
         if self._model.card is None:
-            return _("There is no model on this computer. Install DiffOSeg again.")
+            return noModel()
         if tuple(self.parameters.experts) == NOBODY:
             return _("Nobody is ticked under Experts. Tick at least one.")
         try:
@@ -208,7 +209,7 @@ class PanelWidget(VTKObservationMixin):
         """Place the default box where there is none; return the model; raises DiffOSegError."""
         self._lookThere = self._region.ensureBox()
         if self._model.card is None:
-            raise WeightsError(_("There is no model on this computer. Install DiffOSeg again."))
+            raise WeightsError(noModel())
         return self._model.card
 
     def _onResults(self, results: SceneResults) -> None:

@@ -14,6 +14,8 @@ from slicer import (
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
+SAMPLES, MOST_SAMPLES = 8, 64
+MARGIN_MM, LARGEST_MARGIN_MM = 10.0, 100.0
 REGION_KINDS = ("roi", "segment", "whole")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MAXIMUM_SEED = 2**31 - 1  # what a spin box can hold
@@ -26,10 +28,10 @@ class _Fields:
     regionRoi: vtkMRMLMarkupsROINode
     regionSegmentation: vtkMRMLSegmentationNode
     regionSegmentID: str = ""
-    regionMarginMm: Annotated[float, WithinRange(0.0, 100.0)] = 10.0
+    regionMarginMm: Annotated[float, WithinRange(0.0, LARGEST_MARGIN_MM)] = MARGIN_MM
     model: str = ""
     experts: list[str]
-    samples: Annotated[int, WithinRange(1, 64)] = 8
+    samples: Annotated[int, WithinRange(1, MOST_SAMPLES)] = SAMPLES
     steps: Annotated[int, WithinRange(0, 250)] = 0
     seed: Annotated[int, WithinRange(0, MAXIMUM_SEED)] = 0
     device: Annotated[str, Choice(DEVICES)] = "auto"

@@ -18,6 +18,7 @@ from slicer.i18n import tr as _
 
 from diffoseg.catalog import read_card
 from diffoseg.errors import DiffOSegError, InputError
+from diffoseg.experts import display_name
 from diffoseg.job import IMAGE, DeviceChoice, SegmentationJob, carried_voxels
 
 from . import SceneInputs
@@ -50,6 +51,11 @@ class RunEvent:
     secondsLeft: float | None = None
     expert: str = ""
     details: str = ""
+
+    @property
+    def isLast(self) -> bool:
+        """Whether the run has ended with it."""
+        return self.kind in ("done", "cancelled", "error")
 
 
 class ResultSink(Protocol):
@@ -289,7 +295,7 @@ def _progress(message: Message) -> RunEvent:
 
 def _result(message: Message) -> RunEvent:
     expert = message["expert"]
-    sentence = _("{expert} is in the scene.").format(expert=expert[:1].upper() + expert[1:])
+    sentence = _("{expert} is in the scene.").format(expert=display_name(expert))
     return RunEvent("result", sentence, expert=expert)
 
 

@@ -9,20 +9,17 @@ from slicer.i18n import tr as _
 
 from diffoseg.catalog import ModelCard
 from diffoseg.errors import DiffOSegError
-from diffoseg.experts import display_name
 
 from . import Dependencies
-from .Durations import duration
-from .Logic import DiffOSegLogic
+from .Logic import TICK_MS, DiffOSegLogic
 from .Parameters import DiffOSegParameterNode
 from .Run import Run, RunEvent
 from .RunRequest import RunRequest
 from .SceneResults import OutputOptions, SceneResults
+from .Sentences import duration, progress
 
-_TICK_MS = 30
 _SETTLE_MS = 150  # after the last change, before the time that a run would take is worked out
 _BAR = 1000  # steps of the progress bar
-_ENDS = ("done", "cancelled", "error")
 
 
 class RunWidget:
@@ -60,7 +57,7 @@ class RunWidget:
         self._foreseen: tuple[str, ...] = ()
         self._waitsFor = ""
         self._timer = qt.QTimer()
-        self._timer.setInterval(_TICK_MS)
+        self._timer.setInterval(TICK_MS)
         self._timer.connect("timeout()", self._onTick)
         self._settle = qt.QTimer()
         self._settle.setSingleShot(True)
@@ -144,7 +141,7 @@ class RunWidget:
         assert self._parameters is not None
         card = self._prepare()
         request = self._logic.requestFrom(self._parameters)
-        Dependencies.install(ask=_confirm, report=self._reportInstall)
+        Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall)
         self._dependencies = Dependencies.state()
         parameters = self._parameters
         self._results = SceneResults(
@@ -184,7 +181,7 @@ class RunWidget:
             self._showProgress(event)
         elif event.kind == "result" and self._results:
             self._onResults(self._results)
-        elif event.kind in _ENDS:
+        elif event.isLast:
             self._end(event)
         else:
             self.say(event.sentence)
@@ -194,10 +191,7 @@ class RunWidget:
         if event.fraction is not None:
             bar.setRange(0, _BAR)
             bar.value = round(_BAR * event.fraction)
-        words = [_("Drawing: {what}").format(what=display_name(event.sentence))]
-        if event.secondsLeft is not None:
-            words.append(_("{time} left").format(time=duration(event.secondsLeft)))
-        self.say(", ".join(words))
+        self.say(progress(event))
 
     def _end(self, event: RunEvent) -> None:
         results, self._results = self._results, None
@@ -256,7 +250,3 @@ class RunWidget:
             return self._logic.estimateSeconds(self._likely())
         except DiffOSegError:
             return None
-
-
-def _confirm(question: str) -> bool:
-    return bool(slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg")))

@@ -105,7 +105,10 @@ def shadows(purpose: str = "") -> list[slicer.vtkMRMLSegmentationNode]:
 
 
 def remove(shadow: slicer.vtkMRMLSegmentationNode) -> None:
-    """Take a shadow and its display nodes out of the scene, in the order that is safe."""
+    """Take a shadow and its display nodes, which Slicer would leave, out of the scene.
+
+    The other way round Slicer 5.12's slice views keep a pointer to a display node that is gone.
+    """
     ids = [shadow.GetNthDisplayNodeID(n) for n in range(shadow.GetNumberOfDisplayNodes())]
     slicer.mrmlScene.RemoveNode(shadow)
     for display in map(slicer.mrmlScene.GetNodeByID, ids):

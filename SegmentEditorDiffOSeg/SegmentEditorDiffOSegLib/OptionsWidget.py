@@ -11,8 +11,6 @@ from slicer.i18n import tr as _
 from .Operations import Operation
 
 REGION_SEGMENT, REGION_ROI = "segment", "roi"
-_LARGEST_MARGIN_MM = 100.0
-_MOST_SAMPLES = 64
 
 
 class OptionsWidget:
@@ -69,6 +67,11 @@ class OptionsWidget:
             if not name.startswith("_"):
                 widget.objectName = f"DiffOSeg{name[0].upper()}{name[1:]}"
 
+    def setLimits(self, mostSamples: int, largestMarginMm: float) -> None:
+        """Allow so many samples, and so wide a margin, at the most."""
+        self.samplesSpinBox.setRange(1, mostSamples)
+        self.marginSpinBox.setRange(0.0, largestMarginMm)
+
     def showRow(self, name: str, shown: bool) -> None:
         """Show or hide a row with its label."""
         for widget in self._rows[name]:
@@ -85,13 +88,15 @@ class OptionsWidget:
 
     def setExperts(self, experts: Sequence[tuple[str, str, tuple[float, float, float]]]) -> None:
         """Offer answers, (name, shown name, colour) each; a list that is there already is kept."""
+        from DiffOSegLib.ExpertsTableWidget import swatch
+
         combo, names = self.expertCombo, [name for name, *_ in experts]
         if [combo.itemData(index) for index in range(combo.count)] == names:
             return
         blocked = combo.blockSignals(True)
         combo.clear()
         for name, shown, color in experts:
-            combo.addItem(_swatch(color), shown, name)
+            combo.addItem(swatch(color), shown, name)
         combo.blockSignals(blocked)
 
     def showState(self, *, ready: bool, running: bool, answered: bool) -> None:
@@ -141,7 +146,6 @@ def setQuietly(widget: Any, value: float) -> None:
 
 def _samplesSpinBox() -> Any:
     spinBox = qt.QSpinBox()
-    spinBox.setRange(1, _MOST_SAMPLES)
     spinBox.toolTip = _(
         "How many drawings to make in this style. The probability of a voxel is told from them."
     )
@@ -150,7 +154,6 @@ def _samplesSpinBox() -> Any:
 
 def _marginSpinBox() -> Any:
     spinBox = qt.QDoubleSpinBox()
-    spinBox.setRange(0.0, _LARGEST_MARGIN_MM)
     spinBox.setDecimals(1)
     spinBox.setSuffix(_(" mm"))
     spinBox.toolTip = _("How far around the segment the model looks and may draw.")
@@ -176,8 +179,8 @@ def _thresholdSlider() -> Any:
     slider.decimals = 2
     slider.singleStep = 0.01
     slider.toolTip = _(
-        "Voxels that are at least this probable in the chosen style are drawn. Drag it: the preview"
-        " follows, no new run is needed."
+        "Voxels that are more probable than this in the chosen style are drawn. Drag it: the"
+        " preview follows, no new run is needed."
     )
     return slider
 
@@ -219,9 +222,3 @@ def _sideBySide(*widgets: Any) -> Any:
     for widget in widgets:
         layout.addWidget(widget)
     return row
-
-
-def _swatch(color: tuple[float, float, float]) -> Any:
-    pixmap = qt.QPixmap(12, 12)
-    pixmap.fill(qt.QColor(*(round(255 * c) for c in color)))
-    return qt.QIcon(pixmap)

@@ -11,9 +11,11 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.util import vtkMatrixFromArray
 from vtk.util import numpy_support
 
 from diffoseg.errors import InputError
+from DiffOSegLib.Matrices import between, imageToRas
 
 from .Answer import Answer
 
@@ -42,7 +44,7 @@ class PlacedAnswer:
         image = slicer.vtkOrientedImageData()
         image.SetExtent(self.geometry.GetExtent())
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-        image.SetImageToWorldMatrix(_imageToWorld(self.geometry))
+        image.SetImageToWorldMatrix(vtkMatrixFromArray(imageToRas(self.geometry)))
         voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
         voxels[:] = 0
         return image, voxels.reshape(self.probability.shape)
@@ -70,33 +72,32 @@ def placed(
     """
     referenceToAnswer = (
         np.linalg.inv(answer.ijkToRas)
-        @ _between(segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode())
-        @ _array(_imageToWorld(reference))
+        @ _between(segmentationNode, volumeNode)
+        @ imageToRas(reference)
     )
     extent = _extentOf(answer.probability.shape, referenceToAnswer, reference.GetExtent())
     values = _resliced(answer.probability, _snapped(referenceToAnswer, extent), extent)
     geometry = slicer.vtkOrientedImageData()
     geometry.SetExtent(extent)
-    geometry.SetImageToWorldMatrix(_imageToWorld(reference))
-    toWorld = _between(segmentationNode.GetParentTransformNode(), None)
-    voxel = np.linalg.det((toWorld @ _array(_imageToWorld(reference)))[:3, :3])
+    geometry.SetImageToWorldMatrix(vtkMatrixFromArray(imageToRas(reference)))
+    toWorld = _between(segmentationNode, None) @ imageToRas(reference)
+    voxel = np.linalg.det(toWorld[:3, :3])
     return PlacedAnswer(geometry, values, float(abs(voxel)) / 1000)
 
 
 def _between(
-    source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None
+    segmentationNode: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLVolumeNode | None
 ) -> np.ndarray:
-    """Return (4, 4), from mm under one parent transform to mm under another; None is the world."""
-    matrix = vtk.vtkMatrix4x4()
-    between = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes
-    if source is not target and not between(source, target, matrix):
+    """Return (4, 4), from the segmentation's own space to the volume's; None is the world."""
+    matrix = between(segmentationNode, volumeNode)
+    if matrix is None:
         raise InputError(
             _(
                 "A transform that bends lies between the volume and the segmentation. Harden it in"
                 " the Data module, or take them out of it, then press Run again."
             )
         )
-    return _array(matrix)
+    return matrix
 
 
 def _extentOf(shape: tuple[int, ...], referenceToAnswer: np.ndarray, whole: Extent) -> Extent:
@@ -152,13 +153,3 @@ def _resliced(values: np.ndarray, outputToInput: np.ndarray, extent: Extent) -> 
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return points (N, 3) under a (4, 4) affine matrix."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _imageToWorld(image: slicer.vtkOrientedImageData) -> vtk.vtkMatrix4x4:
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    return matrix
-
-
-def _array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
-    return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])

@@ -4,6 +4,9 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from DiffOSegLib import Shadows
+from DiffOSegLib.SegmentVoxels import LABELMAP
+
 from .Operations import drawn
 from .Placement import PlacedAnswer
 
@@ -69,26 +72,14 @@ class PreviewSegmentation:
         node, self._nodeID = self.node, ""
         self._placed = self._labelmap = self._threshold = None
         if node is not None:
-            _remove(node)
+            Shadows.remove(node)
 
 
 def _removePreviewsBut(kept: slicer.vtkMRMLSegmentationNode) -> None:
     """Remove every other preview from the scene, also one of another Segment Editor."""
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         if node is not kept and node.GetAttribute(_IS_PREVIEW):
-            _remove(node)
-
-
-def _remove(node: slicer.vtkMRMLSegmentationNode) -> None:
-    """Remove a node, then its display nodes, which Slicer leaves in the scene.
-
-    The other way round Slicer 5.12's slice views keep a pointer to a display node that is gone.
-    """
-    ids = [node.GetNthDisplayNodeID(index) for index in range(node.GetNumberOfDisplayNodes())]
-    slicer.mrmlScene.RemoveNode(node)
-    for display in map(slicer.mrmlScene.GetNodeByID, ids):
-        if display is not None:
-            slicer.mrmlScene.RemoveNode(display)
+            Shadows.remove(node)
 
 
 def _segment(
@@ -97,10 +88,7 @@ def _segment(
     segment = slicer.vtkSegment()
     segment.SetName(title)
     segment.SetColor(color)
-    representation = (
-        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    )
-    segment.AddRepresentation(representation, labelmap)
+    segment.AddRepresentation(LABELMAP, labelmap)
     return segment
 
 

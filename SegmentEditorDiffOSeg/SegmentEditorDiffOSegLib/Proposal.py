@@ -13,6 +13,8 @@ from diffoseg.errors import InputError
 from diffoseg.experts import display_name
 from DiffOSegLib import SceneInputs
 from DiffOSegLib.Logic import sharedLogic
+from DiffOSegLib.Matrices import ijkToRas
+from DiffOSegLib.Run import Run, RunEvent
 from DiffOSegLib.RunRequest import RunRequest
 
 from .Answer import Answer, AnswerSink
@@ -20,8 +22,6 @@ from .Operations import Operation, editsOf
 from .Placement import PlacedAnswer, placed
 from .PreviewSegmentation import PreviewSegmentation
 from .SegmentEdits import carryOut, tagAsAssisted
-
-_ENDS = ("done", "cancelled", "error")
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Proposal(VTKObservationMixin):
         self,
         scriptedEffect: Any,
         onChange: Callable[[str], None],
-        onProgress: Callable[[Any], None],
+        onProgress: Callable[[RunEvent], None],
     ):
         VTKObservationMixin.__init__(self)
         self._effect = scriptedEffect
         self._onChange, self._onProgress = onChange, onProgress
-        self._run: Any = None
+        self._run: Run | None = None
         self._sink: AnswerSink | None = None
         self._target: _Target | None = None
         self._preview = PreviewSegmentation()
@@ -85,11 +85,6 @@ class Proposal(VTKObservationMixin):
     def running(self) -> bool:
         """Whether an answer is on its way."""
         return self._sink is not None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a run of ours needs ticks of the Logic."""
-        return self._run is not None
 
     @property
     def drawnMl(self) -> float:
@@ -127,11 +122,9 @@ class Proposal(VTKObservationMixin):
     def start(self, request: RunRequest, threshold: float) -> None:
         """Run for the selected segment; raises InputError where another run is under way."""
         target = self._selected()
-        matrix = vtk.vtkMatrix4x4()
         volumeNode = slicer.mrmlScene.GetNodeByID(target.volumeID)
-        volumeNode.GetIJKToRASMatrix(matrix)
         size = volumeNode.GetImageData().GetDimensions()
-        sink = AnswerSink(slicer.util.arrayFromVTKMatrix(matrix), size, self._take)
+        sink = AnswerSink(ijkToRas(volumeNode), size, self._take)
         self._run = sharedLogic().start(request, sink, self._onEvent)
         self._clear()
         self._sink, self._target, self._threshold = sink, target, threshold
@@ -220,8 +213,8 @@ class Proposal(VTKObservationMixin):
             raise InputError(_("No segment is selected. Select the one to work on."))
         return _Target(volumeNode.GetID(), segmentationNode.GetID(), segmentID)
 
-    def _onEvent(self, event: Any) -> None:
-        if event.kind not in _ENDS:
+    def _onEvent(self, event: RunEvent) -> None:
+        if not event.isLast:
             if self.running:
                 self._onProgress(event)
             return

@@ -4,15 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
 from .Operations import Operation
 from .OptionsWidget import REGION_ROI, REGION_SEGMENT, OptionsWidget, choose, chosen, setQuietly
 
-_TICK_MS = 30
-_LAST_TICKS = 100  # after a run, 3 s: the Logic hears the worker out and removes the run's files
 _DEFAULT_MODEL = "default"  # the parameter's value; Slicer takes an empty one for a missing one
 
 
@@ -37,7 +34,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._sentence = ""
         self._notes: list[str] = []
         self._connections: list[tuple[Any, str, Any]] = []
-        self._idleTicks = 0
 
     # -- what Slicer asks
 
@@ -70,10 +66,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options = OptionsWidget()
         self.options.addTo(self.scriptedEffect)
         self._timer = qt.QTimer()
-        self._timer.setInterval(_TICK_MS)
-        self._connections = self._signals()
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
         try:
             self._openEngine()
         except ImportError as error:
@@ -81,16 +73,23 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
                 "The DiffOSeg module that does the work cannot be loaded ({reason}). Install the"
                 " DiffOSeg extension again."
             ).format(reason=error.msg)
+        self._connections = self._signals()
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
         self._refresh()
 
     def setMRMLDefaults(self) -> None:
-        """Give parameters that the scene does not hold their first values."""
+        """Give parameters that the scene does not hold their first values, those of the module."""
+        try:
+            from DiffOSegLib.Parameters import MARGIN_MM, SAMPLES
+        except ImportError:  # which the options tell; without values they show nothing
+            return
         defaults: dict[str, str | int | float] = {
             "Model": _DEFAULT_MODEL,
             "Expert": "consensus",
-            "Samples": 8,
+            "Samples": SAMPLES,
             "Region": REGION_SEGMENT,
-            "MarginMm": 10.0,
+            "MarginMm": MARGIN_MM,
             "Threshold": 0.5,
             "Operation": Operation.REPLACE.value,
         }
@@ -136,7 +135,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def updateGUIFromMRML(self) -> None:
         """Show the parameters."""
         effect, options = self.scriptedEffect, self.options
-        if effect.parameterSetNode() is None:
+        if effect.parameterSetNode() is None or self.proposal is None:
             return
         choose(options.modelCombo, effect.parameter("Model"))
         self._fillExperts()
@@ -152,8 +151,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         inBox = effect.parameter("Region") == REGION_ROI
         options.showRow("margin", not inBox)
         options.showRow("roi", inBox)
-        if self.proposal is not None:
-            self.proposal.setThreshold(effect.doubleParameter("Threshold"))
+        self.proposal.setThreshold(effect.doubleParameter("Threshold"))
         self._refresh()
 
     def updateMRMLFromGUI(self) -> None:
@@ -224,29 +222,35 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _onTick(self) -> None:
         from DiffOSegLib.Logic import sharedLogic
 
-        sharedLogic().tick()
-        self._idleTicks = 0 if self.proposal.busy else self._idleTicks + 1
-        if self._idleTicks > _LAST_TICKS:
+        logic = sharedLogic()
+        logic.tick()
+        if not logic.busy:
             self._timer.stop()
 
     # -- what the effect does
 
     def _openEngine(self) -> None:
         """Import what the DiffOSeg module brings; raises ImportError where it is not there."""
+        from DiffOSegLib.Logic import TICK_MS
+        from DiffOSegLib.Parameters import LARGEST_MARGIN_MM, MOST_SAMPLES
+
         from .Proposal import Proposal
 
+        self._timer.setInterval(TICK_MS)
+        self.options.setLimits(MOST_SAMPLES, LARGEST_MARGIN_MM)
         self.proposal = Proposal(self.scriptedEffect, self._onChange, self._onProgress)
         self._fillModels()
 
     def _fillModels(self) -> None:
         from diffoseg.catalog import available_cards
+        from DiffOSegLib.Sentences import noModel
 
         cards = available_cards()
         names = [_DEFAULT_MODEL, *(card.name for card in cards[1:])]
         self._cards = dict(zip(names, cards, strict=False))
         self.options.setModels([(name, card.title) for name, card in self._cards.items()])
         if not cards:
-            self._sentence = _("No model is installed. Install the DiffOSeg extension again.")
+            self._sentence = noModel()
 
     def _fillExperts(self) -> None:
         """Offer the answers of the chosen model."""
@@ -261,10 +265,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _makeBox(self) -> None:
         from DiffOSegLib import SceneInputs
+        from DiffOSegLib.RegionWidget import showBox
 
         volumeNode = self.scriptedEffect.parameterSetNode().GetSourceVolumeNode()
         SceneInputs.checkVolume(volumeNode)
-        self.scriptedEffect.setNodeReference("Roi", SceneInputs.defaultRoi(volumeNode))
+        roiNode = SceneInputs.defaultRoi(volumeNode)
+        showBox(roiNode)
+        self.scriptedEffect.setNodeReference("Roi", roiNode)
         self._sentence = _(
             "A box was placed in the scan. Move it over the finding, then press Run."
         )
@@ -289,7 +296,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             marginMm=effect.doubleParameter("MarginMm"),
         )
         request = self.proposal.requestFor(question)
-        Dependencies.install(ask=_confirm, report=self._onChange)
+        Dependencies.install(ask=Dependencies.confirm, report=self._onChange)
         self.proposal.start(request, effect.doubleParameter("Threshold"))
         self._timer.start()
 
@@ -317,13 +324,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _onProgress(self, event: Any) -> None:
         """Show how far the run is, and what it ended with."""
-        from . import Sentences
+        from DiffOSegLib.Sentences import progress
 
         options = self.options
         if event.kind == "note":
             self._notes.append(event.sentence)
         elif event.kind == "progress":
-            self._sentence = Sentences.progress(event)
+            self._sentence = progress(event)
             options.progressBar.value = round(100 * (event.fraction or 0))
         elif event.kind != "result":  # which the preview shows
             shown = event.kind == "done" and self.proposal.answer is not None
@@ -346,7 +353,3 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             texts.append(Sentences.preview(answer, threshold, proposal.drawnMl))
         texts += [f"\u26a0 {note}" for note in self._notes]
         self.options.statusLabel.text = "\n".join(filter(None, texts))
-
-
-def _confirm(question: str) -> bool:
-    return bool(slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg")))

@@ -1,20 +1,10 @@
-"""What the effect says below its Run button."""
+"""What the effect alone says below its Run button."""
 
 from slicer.i18n import tr as _
 
 from diffoseg.experts import display_name
-from DiffOSegLib.Durations import duration
-from DiffOSegLib.Run import RunEvent
 
 from .Answer import Answer
-
-
-def progress(event: RunEvent) -> str:
-    """Return whose drawing goes on, and for how long."""
-    words = [_("Drawing: {what}").format(what=display_name(event.sentence))]
-    if event.secondsLeft is not None:
-        words.append(_("{time} left").format(time=duration(event.secondsLeft)))
-    return ", ".join(words)
 
 
 def preview(answer: Answer, threshold: float, volumeMl: float) -> str:

@@ -31,6 +31,10 @@ class HandFedLogic:
         self.activeRun = None
         self.module = SimpleNamespace(steps=0, seed=3, device="cpu")
 
+    @property
+    def busy(self):
+        return self.activeRun is not None
+
     def getParameterNode(self):
         return self.module
 

@@ -47,7 +47,7 @@ def ellipsoid(scan, center, radius):
 def runToItsEnd(stage):
     stage.options.runButton.click()
     longest, deadline = 0.0, time.monotonic() + 300
-    while stage.proposal.busy:
+    while stage.proposal.running:
         assert time.monotonic() < deadline
         begun = time.perf_counter()
         slicer.app.processEvents()

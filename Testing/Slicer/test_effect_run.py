@@ -437,7 +437,7 @@ def test_a_run_through_the_real_logic_is_previewed_and_applied(aStage, aLogicWit
     aStage.choose(aStage.options.expertCombo, "Expert 1")
 
     run(aStage)
-    longest = waitUntil(lambda: not aStage.proposal.busy)
+    longest = waitUntil(lambda: not aStage.proposal.running)
 
     assert longest < 0.1
     assert aStage.status.startswith("Expert 1, 8 samples")
@@ -452,7 +452,7 @@ def test_cancel_through_the_real_logic_ends_the_run(aStage, aLogicWithAFakeWorke
     run(aStage)
     waitUntil(lambda: "Drawing" in aStage.status)
     run(aStage)
-    waitUntil(lambda: not aStage.proposal.busy, seconds=2.0)
+    waitUntil(lambda: not aStage.proposal.running, seconds=2.0)
     assert logic.activeRun is None
     assert aStage.options.runButton.text == "Run"
 
@@ -478,7 +478,7 @@ def test_after_another_segment_was_selected_a_new_run_starts_at_once(aStage, aLo
     waitUntil(lambda: "Drawing" in aStage.status)
     aStage.editor.setCurrentSegmentID("organ")
     run(aStage)
-    waitUntil(lambda: not aStage.proposal.busy)
+    waitUntil(lambda: not aStage.proposal.running)
     assert len(previews()) == 1
     aStage.apply("replace")
     assert aStage.voxels("organ").any()
@@ -502,7 +502,7 @@ def test_a_change_during_a_run_through_the_real_logic_is_told(
 def test_a_worker_that_dies_is_told_in_a_sentence(aStage, aLogicWithAFakeWorker):
     aLogicWithAFakeWorker("killed")
     run(aStage)
-    waitUntil(lambda: not aStage.proposal.busy)
+    waitUntil(lambda: not aStage.proposal.running)
     assert aStage.status
     assert "Traceback" not in aStage.status
     assert not previews()
