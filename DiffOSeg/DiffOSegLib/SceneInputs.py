@@ -147,6 +147,8 @@ def defaultRoi(volumeNode: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLMarkupsROI
         _("{volume} region").format(volume=volumeNode.GetName())
     )
     roiNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
+    # Slicer's own format takes in the name, and a "%s" in that ends the whole application.
+    roiNode.SetControlPointLabelFormat("%d")
     roiNode.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     roiNode.SetCenter(*(float(v) for v in _RAS_TO_LPS[:3, :3] @ (lower + upper) / 2))
     roiNode.SetSize(*(float(v) for v in upper - lower))

@@ -1,4 +1,5 @@
 import pytest
+import qt
 import slicer
 from a_panel import choose, openPanel, tick, until
 from a_run import add_volume, logic_with
@@ -49,6 +50,17 @@ def test_a_long_name_does_not_make_the_panel_wider(panel, ui, volume):
     slicer.app.processEvents()
 
     assert ui.applyButton.window().minimumSizeHint().width() <= 420
+
+
+def test_names_are_shown_as_they_are_also_where_they_look_like_html(panel, ui, scene):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "seg")
+    node.GetSegmentation().AddEmptySegment("it", "<b>{x} %s</b>")
+    panel.parameters.regionSegmentation = node
+    choose(ui.regionKindComboBox, "segment")
+    until(lambda: ui.deviceLabel.text.startswith("The segment <b>{x} %s</b> is empty."))
+
+    for label in (ui.deviceLabel, ui.statusLabel, ui.warningsLabel, ui.noticeLabel):
+        assert label.textFormat == qt.Qt.PlainText
 
 
 def test_the_notice_of_the_model_stands_above_everything(ui):

@@ -332,6 +332,13 @@ class TestTheDefaultRoi:
         np.testing.assert_allclose(np.subtract(box.upper, box.lower), 64, atol=1e-4)
         np.testing.assert_allclose(middle, (np.array(around.lower) + around.upper) / 2, atol=1e-4)
 
+    def test_takes_a_volumes_name_that_looks_like_a_format(self, inputs, large):
+        large.SetName("5 %s %n {0}")
+        roiNode = inputs.defaultRoi(large)  # Slicer's own label for its point would read "%s"
+        assert roiNode.GetName() == "5 %s %n {0} region"
+        assert "%N" not in roiNode.GetControlPointLabelFormat()
+        assert roiNode.GetNthControlPointLabel(0) == "1"
+
     def test_is_at_the_crosshair(self, inputs, large):
         self.at((5, -6, 7))
         box = inputs.roiRegion(inputs.defaultRoi(large), large)
