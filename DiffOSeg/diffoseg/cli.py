@@ -25,6 +25,7 @@ from .errors import (
     ran_out_of_memory,
 )
 from .version import __version__
+from .waiting import wait_without_spinning
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
         with warnings.catch_warnings(action="default" if debugging else "ignore"):
             keep_freed_memory()
+            wait_without_spinning()
             arguments.run(arguments)
     except SystemExit as finished:  # --help and --version
         return int(finished.code or 0)

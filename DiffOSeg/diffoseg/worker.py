@@ -41,6 +41,7 @@ from .errors import (
     ran_out_of_memory,
 )
 from .version import __version__
+from .waiting import wait_without_spinning
 
 if TYPE_CHECKING:
     from .worker_answers import Engine
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     idle_seconds = parser.parse_args(argv).idle_seconds
     commands, answers = _own_pipes()
     keep_freed_memory()
+    wait_without_spinning()
     worker = Worker(answers)
     worker.send({"event": "ready", "versions": _versions(), "pid": os.getpid()})
     threading.Thread(target=worker.listen, args=(commands,), daemon=True).start()
