@@ -61,11 +61,6 @@ class Canvas:
             active=torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool),
         )
 
-    def offset_of(self, sample: int, index: int) -> int:
-        """Return how many active tiles come before a slice of a sample, in that order."""
-        counts = self.active.sum(1)
-        return int(sample * counts.sum() + counts[:index].sum())
-
     def boxes(self) -> np.ndarray:
         """Return slice, row and column on the grid of every tile's corner, (S, tiles, 3) int."""
         slices, tiles = self.active.shape

@@ -20,7 +20,7 @@ from .metadata import ModelMetadata
 DEFAULT_MODEL = "diffoseg-phantom"
 FORMAT = "diffoseg-model"
 FORMAT_VERSION = 1
-NETWORKS = ("consensus", "personal")
+NETWORKS = ("consensus", "personal", "fast")
 FOLDERS_VARIABLE = "DIFFOSEG_MODELS"
 """Environment variable with folders of one's own models, parted as in PATH; looked at first."""
 
@@ -111,8 +111,8 @@ def read_card(path_or_name: str | Path | None = None) -> ModelCard:
         path=path,
         title=_one_line(metadata.title) or path.stem,
         notice=_one_line(str(metadata.training.get("notice", ""))),
-        panel=_panel(path.name, experts if "personal" in networks else []),
-        has_consensus="consensus" in networks,
+        panel=_panel(path.name, experts if networks.keys() & {"personal", "fast"} else []),
+        has_consensus=bool(networks.keys() & {"consensus", "fast"}),
         metadata=metadata,
         hash=header["content_hash"],
     )

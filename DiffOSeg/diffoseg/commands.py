@@ -193,7 +193,7 @@ def info(arguments: Namespace) -> None:
 
 def chosen_experts(text: str, model: "Model") -> tuple[str, ...]:
     """Return the names asked for; "all" is the consensus, where there is one, and every expert."""
-    everyone = ((CONSENSUS,) if model.consensus is not None else ()) + model.experts
+    everyone = ((CONSENSUS,) if model.has_consensus else ()) + model.experts
     return everyone if text.strip() == "all" else names_in(text)
 
 
@@ -270,7 +270,7 @@ def _named(device: "torch.device") -> str:
 
 
 def _networks_of(model: "Model") -> str:
-    parts = ["the consensus"] if model.consensus is not None else []
+    parts = ["the consensus"] if model.has_consensus else []
     return f"{', '.join([*parts, *model.experts])} ({model.parameter_count:,} values)"
 
 

@@ -6,6 +6,7 @@ Everything that calls the network is here, and every call looks first whether it
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from .noise import NoiseField
 from .sampling import ChainState, SamplerSettings, chain, plan
 
 Progress = Callable[[int, int, str], None]
+Answer = TypeVar("Answer")
 
 PRESENT = 0.01
 """In a whole volume, only tiles where the first prediction exceeds this are sampled."""
@@ -72,6 +74,50 @@ class Watch:
             self.note(sentence)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Slices of samples that go through the network, in the order of the whole run.
+
+    Attributes:
+        keys: (sample, slice of the canvas) of each.
+        active: which tiles the network is asked about, bool (B, tiles).
+        offsets: active tiles in all the rows of the run before each.
+    """
+
+    keys: Sequence[tuple[int, int]]
+    active: Tensor
+    offsets: Sequence[int]
+
+    @classmethod
+    def of(cls, keys: Sequence[tuple[int, int]], active: Tensor) -> Self:
+        """Return the rows of a whole run."""
+        counts = active.sum(1)
+        return cls(keys, active, (counts.cumsum(0) - counts).tolist())
+
+    def part(self, first: int, stop: int) -> "Rows":
+        """Return some of them, one after the other."""
+        chosen = slice(first, stop)
+        return Rows(self.keys[chosen], self.active[chosen], self.offsets[chosen])
+
+    @property
+    def slices(self) -> list[int]:
+        """The slice of each."""
+        return [index for _, index in self.keys]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one expert draws on a canvas.
+
+    Attributes:
+        samples: each sample's foreground probability at its last step, (n, S, H, W) float32.
+        probability: that a pixel is marked, (S, H, W) float32; None where only samples tell.
+    """
+
+    samples: np.ndarray
+    probability: np.ndarray | None = None
+
+
 class Drawing:
     """One run of a model, on the device that it is on.
 
@@ -111,59 +157,65 @@ class Drawing:
         found does not depend on who is to draw it. Where the probability exceeds PRESENT nowhere,
         the tile where it is highest is returned.
         """
-        names = (CONSENSUS,) if self.model.consensus is not None else self.model.experts
+        names = (CONSENSUS,) if self.model.has_consensus else self.model.experts
         highest = np.zeros(tuple(canvas.active.shape), np.float32)
         self.watch.begin(len(names) * highest.size)
-        rows = [(0, index) for index in range(len(highest))]
+        rows = self._all_rows(canvas, samples=1)
         for name in names:
-            for first in range(0, len(rows), self.places):
-                chunk = rows[first : first + self.places]
-                best = highest[first : first + len(chunk)]
+            for first in range(0, len(highest), self.places):
+                chunk = rows.part(first, first + self.places)
+                best = highest[first : first + len(chunk.keys)]
                 np.maximum(best, self._likeliest(canvas, name, chunk), out=best)
         return highest >= min(PRESENT, float(highest.max()))
 
     @torch.inference_mode()
-    def draw(self, canvas: Canvas, name: str, samples: int) -> np.ndarray:
-        """Return each sample's foreground probability at the last step, (n, S, H, W) float32.
+    def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:
+        """Return what one expert, or the consensus, draws; after a cancel what was complete."""
+        return Drawn(self._samples(canvas, name, self._all_rows(canvas, samples)))
 
-        n is ``samples``, or after a cancel as many as were complete by then.
-        """
+    def _samples(self, canvas: Canvas, name: str, rows: Rows) -> np.ndarray:
+        """Return each sample's foreground probability at the last step, (n, S, H, W) float32."""
         slices = canvas.window.size[0]
-        rows = [(sample, index) for sample in range(samples) for index in range(slices)]
-        finished = np.empty((len(rows), *canvas.window.size[1:]), np.float32)
+        finished = np.empty((len(rows.keys), *canvas.window.size[1:]), np.float32)
         done = 0
         try:
-            for first in range(0, len(rows), self.batch_size):
-                chunk = rows[first : first + self.batch_size]
+            for first in range(0, len(finished), self.batch_size):
+                chunk = rows.part(first, first + self.batch_size)
                 *_, last = self._chain(canvas, name, chunk)
-                finished[first : first + len(chunk)] = last.x0_probs[:, 1:].sum(1).cpu().numpy()
-                done = first + len(chunk)
+                finished[first : first + len(chunk.keys)] = _foreground(last.x0_probs)
+                done = first + len(chunk.keys)
         except CancelledError:
             pass  # the watch remembers
         complete = done // slices
         return finished[: complete * slices].reshape(complete, *canvas.window.size)
 
-    def _likeliest(self, canvas: Canvas, name: str, rows: Sequence[tuple[int, int]]) -> np.ndarray:
+    def _all_rows(self, canvas: Canvas, samples: int) -> Rows:
+        """Return every slice of every sample, a sample's slices together."""
+        slices = range(canvas.window.size[0])
+        keys = [(sample, index) for sample in range(samples) for index in slices]
+        return Rows.of(keys, canvas.active[[index for _, index in keys]])
+
+    def _likeliest(self, canvas: Canvas, name: str, rows: Rows) -> np.ndarray:
         """Return the highest probability of a mark in every tile of some slices, (rows, tiles)."""
+        foreground = self._first_belief(canvas, name, rows)
+        tiles = range(len(canvas.tiling.corners))
+        highest = [foreground[:, *canvas.tiling.place(tile)].max((1, 2)) for tile in tiles]
+        return np.stack(highest, 1)
+
+    def _first_belief(self, canvas: Canvas, name: str, rows: Rows) -> np.ndarray:
+        """Return the probability that a pixel is marked, before any step, (B, H, W) float32."""
         uniform = self._noise(name, canvas.window).draw(_keys(canvas, rows), 0)
         x_T = (uniform * len(self.model.metadata.classes)).long()
-        prediction = self._predict(
-            canvas, name, rows, "searching the volume", x_T, self.model.schedule.T
-        )
-        foreground = prediction[:, 1:].sum(1)
-        tiles = range(len(canvas.tiling.corners))
-        highest = [foreground[:, *canvas.tiling.place(tile)].amax((1, 2)) for tile in tiles]
-        return torch.stack(highest, 1).cpu().numpy()
+        T = self.model.schedule.T
+        return _foreground(self._predict(canvas, name, rows, "searching the volume", x_T, T))
 
-    def _chain(
-        self, canvas: Canvas, name: str, rows: Sequence[tuple[int, int]]
-    ) -> Iterator[ChainState]:
-        """Sample the (sample, slice) ``rows`` together."""
+    def _chain(self, canvas: Canvas, name: str, rows: Rows) -> Iterator[ChainState]:
+        """Sample ``rows`` together."""
         schedule, metadata = self.model.schedule, self.model.metadata
         times, kernel = plan(self.settings, schedule, metadata.mask_distance)
         return chain(
             partial(self._predict, canvas, name, rows, spoken(name)),
-            (len(rows), len(metadata.classes), *canvas.window.size[1:]),
+            (len(rows.keys), len(metadata.classes), *canvas.window.size[1:]),
             schedule,
             times,
             kernel,
@@ -174,51 +226,74 @@ class Drawing:
         self,
         canvas: Canvas,
         name: str,
-        rows: Sequence[tuple[int, int]],
+        rows: Rows,
         what: str,
         x_t: Tensor,
         t: int,
     ) -> Tensor:
-        slices = [index for _, index in rows]
+        """Return the belief about whole slices, (B, K, H, W)."""
         return canvas.tiling.predict(
             x_t,
-            canvas.images[slices],
-            canvas.active[slices],
-            partial(self._ask, name, t),
+            rows.active,
+            partial(self._ask, canvas, name, rows, t),
             len(self.model.metadata.classes),
             self.places,
-            [canvas.offset_of(*row) for row in rows],
+            rows.offsets,
             lambda tiles: self.watch.step(tiles, what),
         )
 
-    def _ask(self, name: str, t: int, tiles: Tensor, images: Tensor) -> Tensor:
-        """Ask the network about tiles, in as many calls as the memory makes necessary."""
+    def _ask(
+        self,
+        canvas: Canvas,
+        name: str,
+        rows: Rows,
+        t: int,
+        tiles: Tensor,
+        pairs: Sequence[tuple[int, int]],
+    ) -> Tensor:
+        """Ask the network about tiles, of which each is a (row, tile)."""
+        keys = [(*rows.keys[row], tile) for row, tile in pairs]
+        return torch.cat(
+            self._in_parts(
+                len(tiles), lambda part: self._call(canvas, name, t, tiles[part], keys[part])
+            )
+        )
+
+    def _in_parts(self, count: int, call: Callable[[slice], Answer]) -> list[Answer]:
+        """Call the network about ``count`` tiles, as many times as the memory makes necessary."""
         while True:
+            size = self.micro_batch
             try:
-                return torch.cat(
-                    [
-                        self._call(name, t, *part)
-                        for part in zip(
-                            tiles.split(self.micro_batch),
-                            images.split(self.micro_batch),
-                            strict=True,
-                        )
-                    ]
-                )
+                answers = []
+                for first in range(0, count, size):
+                    self.watch.look()
+                    answers.append(call(slice(first, first + size)))
+                return answers
             except Exception as error:
                 if self.micro_batch == 1 or not ran_out_of_memory(error):
                     raise
-            self._halve(tiles.device)
+            self._halve()
 
-    def _call(self, name: str, t: int, tiles: Tensor, images: Tensor) -> Tensor:
-        self.watch.look()
+    def _call(
+        self,
+        canvas: Canvas,
+        name: str,
+        t: int,
+        tiles: Tensor,
+        keys: Sequence[tuple[int, int, int]],
+    ) -> Tensor:
+        """Ask the network once, about tiles of which each is a (sample, slice, tile)."""
+        images = torch.stack(
+            [canvas.images[index][:, *canvas.tiling.place(tile)] for _, index, tile in keys]
+        )
         times = torch.full((len(tiles),), t, device=tiles.device)
         row = None if name == CONSENSUS else self.model.panel.index_of(name)
         asked = None if row is None else torch.full_like(times, row)
         return self.model.predict_x0(tiles, times, images, asked)
 
-    def _halve(self, device: torch.device) -> None:
+    def _halve(self) -> None:
         self.micro_batch //= 2
+        device = self.model.device
         if device.type == "cuda":
             torch.cuda.empty_cache()
         self.watch.say(
@@ -242,6 +317,11 @@ def spoken(name: str) -> str:
     return "the consensus" if name == CONSENSUS else name
 
 
-def _keys(canvas: Canvas, rows: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _keys(canvas: Canvas, rows: Rows) -> list[tuple[int, int]]:
     """Return (sample, slice) with slices counted on the model's grid, which names their noise."""
-    return [(sample, canvas.window.start[0] + index) for sample, index in rows]
+    return [(sample, canvas.window.start[0] + index) for sample, index in rows.keys]
+
+
+def _foreground(probabilities: Tensor) -> np.ndarray:
+    """Return what is not background of probabilities (B, K, H, W), float32 (B, H, W)."""
+    return probabilities[:, 1:].sum(1).cpu().numpy()

@@ -11,6 +11,7 @@ from .diffusion import CategoricalSchedule
 from .errors import InputError
 from .experts import ExpertPanel
 from .metadata import ModelMetadata
+from .networks.fast import FastNetwork
 from .networks.unet import UNet
 
 __all__ = ["Model", "ModelMetadata"]
@@ -18,14 +19,18 @@ __all__ = ["Model", "ModelMetadata"]
 
 @dataclass(frozen=True)
 class Model:
-    """A consensus network, an experts' network, or both, with all that is needed to use them.
+    """The networks of one kind, with all that is needed to use them.
+
+    Of the kind "paper" there is a consensus network, an experts' network, or both. Of the kind
+    "fast" there is one network, and its consensus is the mixture over its experts.
 
     Attributes:
         consensus: the network of stage I, or None.
         personal: the network of stage II, or None.
-        schedule: the noise levels that both were trained with.
-        panel: the experts, in the order of the rows of ``personal``.
+        schedule: the noise levels that they were trained with.
+        panel: the experts, in the order of the network's rows.
         metadata: what the model says about itself.
+        fast: the fast network, or None.
 
     The networks answer in evaluation mode, into which they are put here.
     """
@@ -35,15 +40,21 @@ class Model:
     schedule: CategoricalSchedule
     panel: ExpertPanel
     metadata: ModelMetadata
+    fast: FastNetwork | None = None
 
     def __post_init__(self) -> None:
         if not self._networks:
             raise InputError("A model needs a consensus network, an experts' network, or both.")
+        if self.fast is not None and len(self._networks) > 1:
+            raise InputError("A fast network stands alone; the paper's are another model.")
+        if (self.fast is not None) != (self.metadata.kind == "fast"):
+            raise InputError(f"These networks are not of the kind {self.metadata.kind!r}.")
         if self.consensus is not None and self.consensus.config.experts:
             raise InputError("A network that knows experts cannot be the consensus network.")
-        if self.personal is not None and self.personal.config.experts != len(self.panel):
+        knowing = self.personal or self.fast
+        if knowing is not None and knowing.config.experts != len(self.panel):
             raise InputError(
-                f"The network knows {self.personal.config.experts} experts, but"
+                f"The network knows {knowing.config.experts} experts, but"
                 f" {len(self.panel)} are named. Name each one."
             )
         sizes = (len(self.metadata.classes), len(self.metadata.image_channels))
@@ -57,13 +68,19 @@ class Model:
             network.eval()
 
     @property
-    def _networks(self) -> tuple[UNet, ...]:
-        return tuple(net for net in (self.consensus, self.personal) if net is not None)
+    def _networks(self) -> tuple[UNet | FastNetwork, ...]:
+        networks = (self.consensus, self.personal, self.fast)
+        return tuple(network for network in networks if network is not None)
+
+    @property
+    def has_consensus(self) -> bool:
+        """Whether the consensus can be asked for."""
+        return self.consensus is not None or self.fast is not None
 
     @property
     def experts(self) -> tuple[str, ...]:
         """Names of the experts that the model can draw like; none without an experts' network."""
-        return () if self.personal is None else self.panel.names
+        return () if self.personal is None and self.fast is None else self.panel.names
 
     @property
     def parameter_count(self) -> int:
@@ -90,7 +107,7 @@ class Model:
             x_t: noisy classes in 0..K-1, int64, (B, H, W); any H and W.
             t: their time, int64 in 1..T, (B,).
             image: mapped by ``metadata.intensity``, float, (B, C, H, W).
-            expert: row of the expert to draw like, int64, (B,); None asks the consensus network.
+            expert: row of the expert to draw like, int64, (B,); None asks the consensus.
 
         Returns:
             Probabilities, float32, (B, K, H, W), sum to 1 over K.
@@ -98,10 +115,31 @@ class Model:
         Raises:
             InputError: the model lacks what is asked for, or the shapes do not fit.
         """
-        network = self._network(expert)
+        network = self.fast or self._network(expert)
         self._check(x_t, t, image, expert)
+        if isinstance(network, FastNetwork):
+            return self._fast_x0(network, x_t, t, image, expert)
         noisy = functional.one_hot(x_t, network.config.classes).movedim(-1, 1).float()
         return network(noisy, t, image.float(), expert)
+
+    def _fast_x0(
+        self, network: FastNetwork, x_t: Tensor, t: Tensor, image: Tensor, expert: Tensor | None
+    ) -> Tensor:
+        """Return p(x_0 | x_t) = P(anything | x_t) p(x_0 | x_t, anything), and the rest background.
+
+        Images of any size: padded by their edge to a multiple of the network's stride.
+        """
+        height, width = x_t.shape[1:]
+        stride = network.config.stride
+        padding = (0, -width % stride, 0, -height % stride)
+        image = functional.pad(image.float(), padding, mode="replicate")
+        signs = functional.pad(2.0 * x_t[:, None] - 1, padding, mode="replicate")[:, 0]
+        rows = torch.full_like(t, network.anyone) if expert is None else expert
+        survival = self.schedule.level(t).float()
+        belief = network.step(network.encode(image), signs, survival, network.codes[rows])
+        there = belief.presence.sigmoid()[:, None, None]
+        marked = (belief.logits.sigmoid() * there)[:, :height, :width]
+        return torch.stack([1 - marked, marked], 1)
 
     def _network(self, expert: Tensor | None) -> UNet:
         network = self.consensus if expert is None else self.personal

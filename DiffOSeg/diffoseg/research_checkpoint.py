@@ -28,7 +28,7 @@ from .errors import DependencyError, InputError, WeightsError
 from .experts import ExpertPanel
 from .intensity import IntensityMapping
 from .model import Model, ModelMetadata
-from .networks.unet import UNetConfig
+from .networks.unet import UNet, UNetConfig
 from .restore import check_tensors, read_config, restore_network, shown
 from .version import __version__
 
@@ -117,6 +117,7 @@ def import_research_checkpoint(
     panel = _panel(path, config.experts, expert_names)
     check_tensors(path.name, config, {name: tuple(t.shape) for name, t in state.items()})
     network = restore_network(path.name, config, state)
+    assert isinstance(network, UNet)
     metadata = _metadata(config, source)
     schedule = CategoricalSchedule.cosine(STEPS, variant="published")
     if config.experts:
@@ -148,7 +149,9 @@ def infer_config(path: Path, state: Mapping[str, Tensor], image_channels: int) -
         ) from error
     published = {"head_channels": _HEAD_CHANNELS, "norm_groups": _NORM_GROUPS}
     sizes = {"image_channels": stored_channels, "classes": classes, "base": base}
-    config = read_config(path.name, {**sizes, **levels, **prompt, **published}, len(state))
+    config = read_config(
+        path.name, UNetConfig, {**sizes, **levels, **prompt, **published}, len(state)
+    )
     if config.image_channels != image_channels:
         raise InputError(
             f"{path.name}: the network reads {stored_channels} image channels ({inputs} inputs,"

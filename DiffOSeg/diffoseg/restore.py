@@ -1,13 +1,14 @@
 """A network made from named tensors: everything is compared before anything is allocated."""
 
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
 
 from .errors import WeightsError
 from .networks.config import UNetConfig
+from .networks.fast import FastConfig, FastNetwork
 from .networks.unet import UNet
 
 Shape = tuple[int, ...]
@@ -16,10 +17,17 @@ Shape = tuple[int, ...]
 LARGEST_SIZE = 4096
 MOST_LEVELS = 12
 
-_FIELDS = get_type_hints(UNetConfig)
+Config = UNetConfig | FastConfig
+AnyConfig = TypeVar("AnyConfig", UNetConfig, FastConfig)
+Network = UNet | FastNetwork
 
 # A residual block has at least ten tensors, and each on the way down has its like on the way up.
 _TENSORS_A_BLOCK = 20
+
+
+def network_of(config: Config) -> Network:
+    """Return the network of a configuration, with values drawn at random."""
+    return FastNetwork(config) if isinstance(config, FastConfig) else UNet(config)
 
 
 def shown(name: object) -> str:
@@ -51,31 +59,34 @@ class WeightsNamesError(WeightsError):
         )
 
 
-def read_config(file: str, values: Any, tensors: int) -> UNetConfig:
+def read_config(file: str, kind: type[AnyConfig], values: Any, tensors: int) -> AnyConfig:
     """Return the configuration that a file describes, refusing sizes no real network has.
 
     Args:
         file: the file's name, for the message.
+        kind: whose configuration it is.
         values: the parsed JSON, from whoever made the file.
         tensors: how many tensors the file holds for this network.
 
     Raises:
         WeightsError: it is no description, or describes something absurdly large.
     """
-    if not isinstance(values, dict) or not all(_is_sane(*item) for item in values.items()):
+    fields = get_type_hints(kind)
+    if not isinstance(values, dict) or not all(
+        _is_sane(fields.get(name), name, value) for name, value in values.items()
+    ):
         raise WeightsError(f"{file}: the description of the network is damaged. Get it again.")
-    config = UNetConfig.from_dict(values)
-    if len(config.multipliers) * config.blocks * _TENSORS_A_BLOCK > tensors:
+    config = kind.from_dict(values)
+    if config.blocks_in_all * _TENSORS_A_BLOCK > tensors:
         raise WeightsError(
-            f"{file}: describes a network of {len(config.multipliers)} levels with"
-            f" {config.blocks} blocks each, which its {tensors} tensors cannot fill. Get it again."
+            f"{file}: describes a network of {config.blocks_in_all} blocks, which its {tensors}"
+            " tensors cannot fill. Get it again."
         )
     return config
 
 
-def _is_sane(name: str, value: Any) -> bool:
+def _is_sane(wanted: Any, name: str, value: Any) -> bool:
     """Say whether a field has its type and a size that a network may have."""
-    wanted = _FIELDS.get(name)
     if wanted is None:  # a later version's field
         return True
     if wanted is float:
@@ -89,16 +100,14 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and 1 <= value <= LARGEST_SIZE
 
 
-def check_tensors(
-    file: str, config: UNetConfig, found: Mapping[str, Shape], prefix: str = ""
-) -> None:
+def check_tensors(file: str, config: Config, found: Mapping[str, Shape], prefix: str = "") -> None:
     """Raise WeightsNamesError or WeightsShapeError unless ``found`` are the network's tensors.
 
     The network is laid out on torch's meta device, where nothing is allocated. ``prefix`` is what
     the file puts before the network's own names.
     """
     with torch.device("meta"):
-        expected = UNet(config).state_dict()
+        expected = network_of(config).state_dict()
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
     if missing or unexpected:
         raise WeightsNamesError(
@@ -110,8 +119,8 @@ def check_tensors(
 
 
 def restore_network(
-    file: str, config: UNetConfig, state: Mapping[str, Tensor], prefix: str = ""
-) -> UNet:
+    file: str, config: Config, state: Mapping[str, Tensor], prefix: str = ""
+) -> Network:
     """Return the network of ``config`` with the tensors of ``state``: float32, in eval mode.
 
     The tensors have been through ``check_tensors``. Raises WeightsError, naming the tensor, where
@@ -119,7 +128,7 @@ def restore_network(
     """
     # Its initial values are drawn and then overwritten; the caller's random numbers stay as is.
     with torch.random.fork_rng(devices=[]):
-        network = UNet(config)
+        network = network_of(config)
     network.load_state_dict(state)
     check_finite(file, network.state_dict(), prefix)
     return network.eval()

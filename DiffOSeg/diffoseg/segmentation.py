@@ -11,9 +11,10 @@ import torch
 from .applicability import warnings_for
 from .canvas import Canvas
 from .device import best_device
-from .drawing import Drawing, Progress, Watch
+from .drawing import Drawing, Drawn, Progress, Watch
 from .errors import CancelledError, InputError, OutOfMemoryError, ran_out_of_memory
 from .experts import CONSENSUS
+from .fast_drawing import FastDrawing
 from .geometry import Box, ModelGrid, Triple
 from .job import Comparison, ExpertResult
 from .model import Model
@@ -125,7 +126,8 @@ class Segmenter:
         watch = Watch(progress, cancel, note)
         begun = time.perf_counter()
         names, settings = self._names(experts), self._settings(samples, steps)
-        drawing = Drawing(self.model, settings, seed, self.batch_size, self.micro_batch, watch)
+        kind = Drawing if self.model.fast is None else FastDrawing
+        drawing = kind(self.model, settings, seed, self.batch_size, self.micro_batch, watch)
         grid = ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
         with self._saying_where_memory_ends():
             canvas = self._canvas(image, grid, region, drawing)
@@ -138,7 +140,7 @@ class Segmenter:
         for name in names:
             with self._saying_where_memory_ends():
                 drawn = drawing.draw(canvas, name, samples)
-                if len(drawn):
+                if len(drawn.samples):
                     results[name] = _result(name, drawn, grid, canvas, watch)
             if name in results:
                 yield results[name]
@@ -158,7 +160,7 @@ class Segmenter:
         )
 
     def _names(self, experts: Sequence[str] | None) -> tuple[str, ...]:
-        has = ((CONSENSUS,) if self.model.consensus is not None else ()) + self.model.experts
+        has = ((CONSENSUS,) if self.model.has_consensus else ()) + self.model.experts
         if experts is None:
             return has
         if not experts:
@@ -227,18 +229,16 @@ class Segmenter:
         }
 
 
-def _result(
-    name: str, finished: np.ndarray, grid: ModelGrid, canvas: Canvas, watch: Watch
-) -> ExpertResult:
-    """Map each sample back onto the input's voxels and sum up.
+def _result(name: str, drawn: Drawn, grid: ModelGrid, canvas: Canvas, watch: Watch) -> ExpertResult:
+    """Map each sample, and the probability, back onto the input's voxels.
 
     Of a large region that takes a while: a cancel on the way keeps the samples that are mapped.
     """
     start, size = grid.region_of(canvas.answer)
     total = np.zeros(tuple(reversed(size)), np.float64)
-    samples = np.empty((len(finished), *total.shape), bool)
+    samples = np.empty((len(drawn.samples), *total.shape), bool)
     stopped_before = watch.stopped
-    for mapped, maps in enumerate(finished):
+    for mapped, maps in enumerate(drawn.samples):
         if mapped and not stopped_before and watch.enough():
             samples = samples[:mapped]
             break
@@ -246,6 +246,8 @@ def _result(
         total += probability
         samples[mapped] = probability > 0.5
     mean = (total / len(samples)).astype(np.float32)
+    if drawn.probability is not None:
+        mean = grid.to_input(drawn.probability, canvas.window, start, size)
     return ExpertResult(
         name=name,
         probability=mean,

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from .field_of_view import tile_corners
 
-TilePrediction = Callable[[Tensor, Tensor], Tensor]
-"""(x_t int64 (n, e, e), image (n, C, e, e)) -> x_0 probabilities (n, K, e, e)."""
+TilePrediction = Callable[[Tensor, Sequence[tuple[int, int]]], Tensor]
+"""(x_t int64 (n, e, e), n times which (row, tile) it is) -> x_0 probabilities (n, K, e, e)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Tiling:
     def predict(
         self,
         x_t: Tensor,
-        images: Tensor,
         active: Tensor,
         predict_tiles: TilePrediction,
         classes: int,
@@ -61,7 +60,6 @@ class Tiling:
 
         Args:
             x_t: noisy labels, int64, (B, H, W).
-            images: intensity-mapped, (B, C, H, W).
             active: bool, (B, tiles); the others are background without asking the network.
             predict_tiles: the network on ``micro_batch`` tiles.
             classes: K; class 0 is the background.
@@ -69,15 +67,14 @@ class Tiling:
             offsets: (B,) active tiles in all the rows of the whole run before each row.
             answered: told after each network call how many tiles it was about.
         """
-        weight = _weight(self.edge).to(images)
-        total = images.new_zeros(len(x_t), classes, *self.canvas)
-        covered = images.new_zeros(len(x_t), *self.canvas)
+        weight = _weight(self.edge).to(x_t.device)
+        total = weight.new_zeros(len(x_t), classes, *self.canvas)
+        covered = weight.new_zeros(len(x_t), *self.canvas)
         for places in _calls(active, micro_batch, offsets):
             any_pair = next(iter(places.values()))
             pairs = [places.get(place, any_pair) for place in range(micro_batch)]
             probabilities = predict_tiles(
-                torch.stack([x_t[row][self.place(tile)] for row, tile in pairs]),
-                torch.stack([images[row][:, *self.place(tile)] for row, tile in pairs]),
+                torch.stack([x_t[row][self.place(tile)] for row, tile in pairs]), pairs
             )
             for place, (row, tile) in places.items():
                 rows, columns = self.place(tile)

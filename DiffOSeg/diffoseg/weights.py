@@ -1,10 +1,11 @@
 """Model files: both networks, experts and metadata in one safetensors file, which cannot run code.
 
-Tensors are named "consensus.<state name>" and "personal.<state name>". The header's text map holds
+Tensors are named "<network>.<state name>", the network being "consensus", "personal" or "fast".
+The header's text map holds
 
     format, format_version   "diffoseg-model", "1"
     metadata, schedule       JSON: ModelMetadata, CategoricalSchedule
-    networks                 JSON: a UNetConfig for each network
+    networks                 JSON: a UNetConfig or FastConfig for each network
     experts                  JSON: a list of {name, description}
     content_hash             SHA-256 of the tensors, metadata, networks and schedule
     checksum                 SHA-256 of content_hash and experts
@@ -46,9 +47,12 @@ from .diffusion import CategoricalSchedule
 from .errors import InputError, WeightsError
 from .experts import Expert, ExpertPanel
 from .model import Model, ModelMetadata
-from .networks.unet import UNet
+from .networks.config import UNetConfig
+from .networks.fast import FastConfig
 from .research_checkpoint import import_research_checkpoint
 from .restore import (
+    Config,
+    Network,
     Shape,
     WeightsNamesError,
     WeightsShapeError,
@@ -70,7 +74,8 @@ __all__ = [
     "save_model",
 ]
 
-_KIND = "paper"
+_KINDS = ("paper", "fast")
+_CONFIGS = {"consensus": UNetConfig, "personal": UNetConfig, "fast": FastConfig}
 _DESCRIBED = ("metadata", "networks", "schedule")
 _MOST_STEPS = 100_000
 _STORED_TYPES = ("F16", "F32", "I64")
@@ -166,17 +171,18 @@ def _read(file: str, stored: Any) -> Model:
     return _assemble(file, networks, description, experts)
 
 
-def _checked_configs(file: str, described: Any, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+def _checked_configs(file: str, described: Any, shapes: Mapping[str, Shape]) -> dict[str, Config]:
     """Return each network's configuration, once the file's tensors are exactly what it needs."""
     if not isinstance(described, dict) or not described or described.keys() - set(NETWORKS):
         raise changed(file)
     strangers = {name for name in shapes if name.partition(".")[0] not in described}
     if strangers:
         raise WeightsNamesError(file, set(), strangers)
-    configs = {}
+    configs: dict[str, Config] = {}
     for network, values in described.items():
         found = _part(shapes, network)
-        configs[network] = read_config(file, values, len(found))
+        kind: Any = _CONFIGS[network]
+        configs[network] = read_config(file, kind, values, len(found))
         check_tensors(file, configs[network], found, f"{network}.")
     return configs
 
@@ -202,21 +208,29 @@ def _check_hash(
 
 
 def _assemble(
-    file: str, networks: Mapping[str, UNet], description: Mapping[str, Any], experts: Any
+    file: str, networks: Mapping[str, Network], description: Mapping[str, Any], experts: Any
 ) -> Model:
     try:
         panel = ExpertPanel([Expert(str(e["name"]), str(e["description"])) for e in experts])
         metadata = ModelMetadata.from_json(_canonical(description["metadata"]))
-        if metadata.kind != _KIND:
+        if metadata.kind not in _KINDS:
             raise InputError(f"it holds networks of the kind {metadata.kind!r}")
-        schedule = _schedule(description["schedule"])
-        consensus, personal = (networks.get(part) for part in NETWORKS)
-        return Model(consensus, personal, schedule, panel, metadata)
+        restored: Any = {part: networks.get(part) for part in NETWORKS}
+        return Model(
+            schedule=_schedule(description["schedule"]),
+            panel=panel,
+            metadata=metadata,
+            **restored,
+        )
     except (LookupError, TypeError, ValueError, ArithmeticError, InputError) as error:
         raise WeightsError(
             f"{file}: does not describe a model that this version knows ({error})."
             " Update the extension or get the file again."
         ) from error
+
+
+def _networks(model: Model) -> dict[str, Network | None]:
+    return {"consensus": model.consensus, "personal": model.personal, "fast": model.fast}
 
 
 def _schedule(described: Mapping[str, Any]) -> CategoricalSchedule:
@@ -226,7 +240,7 @@ def _schedule(described: Mapping[str, Any]) -> CategoricalSchedule:
 
 
 def _tensors(model: Model) -> dict[str, Tensor]:
-    networks = {"consensus": model.consensus, "personal": model.personal}
+    networks = _networks(model)
     return {
         f"{part}.{name}": tensor
         for part, network in networks.items()
@@ -236,7 +250,7 @@ def _tensors(model: Model) -> dict[str, Tensor]:
 
 
 def _description(model: Model) -> dict[str, Any]:
-    networks = {"consensus": model.consensus, "personal": model.personal}
+    networks = _networks(model)
     # Read back once, so that 400 and 400.0 are the same metadata before and after a file.
     metadata = ModelMetadata.from_json(model.metadata.to_json())
     return {

@@ -266,7 +266,7 @@ def _measured(segmenter: Segmenter) -> float:
     images = torch.zeros(tiles, len(metadata.image_channels), edge, edge, device=device)
     masks = torch.zeros(tiles, edge, edge, dtype=torch.long, device=device)
     times = torch.ones(tiles, dtype=torch.long, device=device)
-    rows = None if segmenter.model.consensus is not None else torch.zeros_like(times)
+    rows = None if segmenter.model.has_consensus else torch.zeros_like(times)
     seconds = []
     with torch.inference_mode():
         for _ in range(1 + _MEASURED_CALLS):

@@ -32,13 +32,22 @@ MATHEMATICS = {
 # lie in output/, where results are written, and are needed below by the cohorts.
 FLOORS = (
     {"errors", "version", "experts", "geometry", "intensity", "progress", "output.atomic"}
-    | {"segment_tags"}
+    | {"segment_tags", "waiting"}
     | {"allocator", "device"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
     | {"catalog", "field_of_view", "workload"}
     | MATHEMATICS.keys(),
     {"model", "restore", "weights", "research_checkpoint", "cohorts", "comparison", "scoring"},
-    {"segmentation", "drawing", "applicability", "canvas", "tiling", "training", "output"}
+    {
+        "segmentation",
+        "drawing",
+        "fast_drawing",
+        "applicability",
+        "canvas",
+        "tiling",
+        "training",
+        "output",
+    }
     | {"evaluation", "phantom_evaluation"},
     {"demo", "worker", "worker_answers", "commands", "cli", "__main__"},
 )

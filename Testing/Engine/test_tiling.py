@@ -31,7 +31,14 @@ def predict(tiling: Tiling, x_t: torch.Tensor, active: torch.Tensor, network, mi
     images = torch.arange(x_t.numel()).reshape(len(x_t), 1, *x_t.shape[1:]).float()
     counts = active.sum(1)
     offsets = [int(counts[:row].sum()) for row in range(len(x_t))]
-    return tiling.predict(x_t, images, active, network, 2, micro_batch, offsets)
+    return tiling.predict(x_t, active, shown(tiling, images, network), 2, micro_batch, offsets)
+
+
+def shown(tiling: Tiling, images: torch.Tensor, network):
+    """Give a network of (x_t, image) the part of an image that each tile is about."""
+    return lambda tiles, pairs: network(
+        tiles, torch.stack([images[row][:, *tiling.place(tile)] for row, tile in pairs])
+    )
 
 
 def pixelwise(tiles: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -90,6 +97,6 @@ def test_a_rows_place_in_the_networks_batch_follows_from_the_tiles_before_it():
         return pixelwise(tiles, images)
 
     active = torch.ones(3, 1, dtype=torch.bool)
-    tiling.predict(canvases, images, active, network, 2, 4, [6, 7, 8])
+    tiling.predict(canvases, active, shown(tiling, images, network), 2, 4, [6, 7, 8])
 
     assert seen == [[10, 10, 10, 11], [12, 12, 12, 12]]

@@ -81,6 +81,11 @@ class UNetConfig:
         return tuple(self.base * multiplier for multiplier in self.multipliers)
 
     @property
+    def blocks_in_all(self) -> int:
+        """Residual blocks on the way down; there are as many on the way up."""
+        return len(self.multipliers) * self.blocks
+
+    @property
     def stride(self) -> int:
         """Pixels of the image to one of the deepest feature map."""
         return int(2 ** (len(self.multipliers) - 1))
