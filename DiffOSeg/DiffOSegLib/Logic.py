@@ -76,12 +76,16 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
             InputError: there is no volume or region, or the model does not know an expert.
             WeightsError: the model is missing or damaged.
         """
-        volumeNode = parameterNode.inputVolume
-        SceneInputs.checkVolume(volumeNode)
+        SceneInputs.checkVolume(parameterNode.inputVolume)
+        return self.requestIn(_region(parameterNode), parameterNode)
+
+    def requestIn(self, region: Box | None, parameterNode: DiffOSegParameterNode) -> RunRequest:
+        """Return the same as :meth:`requestFrom`, for another region than the panel's."""
+        SceneInputs.checkVolume(parameterNode.inputVolume)
         card = read_card(parameterNode.model or None)
         return RunRequest(
-            volumeNodeID=volumeNode.GetID(),
-            region=_region(parameterNode),
+            volumeNodeID=parameterNode.inputVolume.GetID(),
+            region=region,
             model=parameterNode.model,
             experts=_experts(tuple(parameterNode.experts), card),
             samples=int(parameterNode.samples),
@@ -278,17 +282,12 @@ def _region(parameterNode: DiffOSegParameterNode) -> Box | None:
     if parameterNode.regionKind == "whole":
         return None
     if parameterNode.regionKind == "segment":
-        segmentationNode = parameterNode.regionSegmentation
-        if segmentationNode is None or not parameterNode.regionSegmentID:
-            raise InputError(_("There is no region. Choose a segment, or place a box instead."))
         return SceneInputs.segmentRegion(
-            segmentationNode,
+            parameterNode.regionSegmentation,
             parameterNode.regionSegmentID,
             volumeNode,
             float(parameterNode.regionMarginMm),
         )
-    if parameterNode.regionRoi is None:
-        raise InputError(_("There is no region. Place a box around what is to be drawn."))
     return SceneInputs.roiRegion(parameterNode.regionRoi, volumeNode)
 
 

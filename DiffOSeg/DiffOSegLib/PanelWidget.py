@@ -1,8 +1,6 @@
 """The module's panel: joins its parts to one parameter node and follows the scene."""
 
 import random
-from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import qt
@@ -187,10 +185,7 @@ class PanelWidget(VTKObservationMixin):
         if tuple(self.parameters.experts) == NOBODY:
             return _("Nobody is ticked under Experts. Tick at least one.")
         try:
-            if self.parameters.regionKind == "roi" and self.parameters.regionRoi is None:
-                SceneInputs.checkVolume(self.parameters.inputVolume)  # Apply will place the box
-            else:
-                self.logic.requestFrom(self.parameters)
+            self._likelyRequest()
         except DiffOSegError as error:
             return str(error)
         return None
@@ -200,10 +195,9 @@ class PanelWidget(VTKObservationMixin):
         assert self.parameters is not None
         if self.parameters.regionKind != "roi" or self.parameters.regionRoi:
             return self.logic.requestFrom(self.parameters)
-        asked = {name: getattr(self.parameters, name) for name in self.parameters.allParameters}
-        whole: Any = SimpleNamespace(**asked | {"regionKind": "whole"})
-        request = self.logic.requestFrom(whole)
-        return replace(request, region=SceneInputs.defaultBox(self.parameters.inputVolume))
+        SceneInputs.checkVolume(self.parameters.inputVolume)
+        box = SceneInputs.defaultBox(self.parameters.inputVolume)
+        return self.logic.requestIn(box, self.parameters)
 
     def _prepare(self) -> ModelCard:
         """Place the default box where there is none; return the model; raises DiffOSegError."""

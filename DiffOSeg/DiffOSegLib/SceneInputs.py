@@ -49,6 +49,10 @@ def checkVolume(volumeNode: slicer.vtkMRMLVolumeNode | None) -> None:
                 name=name, count=image.GetNumberOfScalarComponents()
             )
         )
+    if volumeNode.GetAttribute(MAP):
+        raise InputError(
+            _("{name} is a map that DiffOSeg has made. Choose the scan.").format(name=name)
+        )
     _requireLinear(volumeNode)
     geometryOf(volumeNode)
 
@@ -89,11 +93,11 @@ def roiRegion(
     InputError where it is missing, empty, outside the volume, or bent by a non-linear transform.
     """
     if roiNode is None or roiNode.GetScene() is None:
-        raise InputError(_("No region is chosen. Choose or create an ROI around the finding."))
+        raise InputError(_("No region is chosen. Place a box around the finding."))
     _requireLinear(roiNode)
     size = np.array(roiNode.GetSize())
     if roiNode.GetNumberOfControlPoints() < 1 or not np.all(size > 0):
-        raise InputError(_("The ROI is empty. Draw it around the finding."))
+        raise InputError(_("The box is empty. Drag its faces apart, around the finding."))
     corners = _cornersOf(-size / 2, size / 2)
     world = _homogeneous(corners) @ arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix()).T
     return _boxAround(world @ _fromWorldTo(volumeNode).T, volumeNode)

@@ -67,11 +67,11 @@ def test_a_request_without_a_volume_says_so(logic, parameters):
         logic.requestFrom(parameters)
 
 
-@pytest.mark.parametrize("kind", ["roi", "segment"])
-def test_a_request_without_a_region_says_so(kind, logic, parameters):
+@pytest.mark.parametrize(("kind", "what"), [("roi", "region"), ("segment", "segment")])
+def test_a_request_without_a_region_says_so(kind, what, logic, parameters):
     parameters.regionKind = kind
 
-    with pytest.raises(InputError, match="no region"):
+    with pytest.raises(InputError, match=f"No {what} is chosen"):
         logic.requestFrom(parameters)
 
 

@@ -221,7 +221,7 @@ class TestTheRegionOfAnRoi:
         with pytest.raises(InputError, match="No region is chosen"):
             inputs.roiRegion(None, volumeNode)
         for roiNode in (undrawn, anRoi((0, 0, 0), (10, 0, 10))):
-            with pytest.raises(InputError, match="ROI is empty"):
+            with pytest.raises(InputError, match="box is empty"):
                 inputs.roiRegion(roiNode, volumeNode)
 
     def test_is_refused_outside_the_volume(self, inputs):
