@@ -14,9 +14,8 @@ from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
 from .ResultFolder import SCAN
 from .SegmentTags import EXPERT, tagOf
+from .VolumeTable import linesOf
 
-# Columns of the run's table node, see VolumeTable.
-_NAME, _VOLUME, _LOW, _HIGH, _DICE = 0, 1, 2, 3, 10
 _KEYS = 10
 
 
@@ -172,8 +171,9 @@ class CompareWidget:
         return drawnBy(self._parameters.resultSegmentation if self._parameters else None)
 
     def _fill(self, drawn: dict[str, str]) -> None:
-        table, cells = self._ui.resultsTable, self._cells()
-        segmentation = self._parameters.resultSegmentation.GetSegmentation()  # type: ignore[union-attr]
+        assert self._parameters is not None
+        table, lines = self._ui.resultsTable, linesOf(self._parameters.resultTable)
+        segmentation = self._parameters.resultSegmentation.GetSegmentation()
         table.setRowCount(len(drawn))
         for row, (expert, segmentID) in enumerate(drawn.items()):
             segment = segmentation.GetSegment(segmentID)
@@ -181,27 +181,10 @@ class CompareWidget:
             name.setIcon(swatch(segment.GetColor()))
             name.setFlags(qt.Qt.ItemIsEnabled)
             table.setItem(row, 0, name)
-            for column, text in enumerate(cells.get(display_name(expert), ("", "", "")), start=1):
+            for column, text in enumerate(lines.get(display_name(expert), ("", "", "")), start=1):
                 item = qt.QTableWidgetItem(text)
                 item.setFlags(qt.Qt.ItemIsEnabled)
                 table.setItem(row, column, item)
         for column in range(3):
             table.resizeColumnToContents(column)
         fitHeight(table, headerRows=1)
-
-    def _cells(self) -> dict[str, tuple[str, str, str]]:
-        """Return volume, range and Dice as text by the name shown; empty without a table node."""
-        node = self._parameters.resultTable if self._parameters else None
-        if node is None:
-            return {}
-
-        def text(row: int, column: int) -> str:
-            return str(node.GetCellText(row, column) or "")
-
-        cells = {}
-        for row in range(node.GetNumberOfRows()):
-            volume, low, high = (text(row, column) for column in (_VOLUME, _LOW, _HIGH))
-            spread = _("{low} to {high} ml").format(low=low, high=high) if low else ""
-            own = text(row, _DICE) or "\u2013"
-            cells[text(row, _NAME)] = (_("{n} ml").format(n=volume), spread, own)
-        return cells

@@ -1,7 +1,7 @@
 """The table of a run: one row an answer, numbers as text with their units in the titles."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import slicer
 import vtk
@@ -10,6 +10,16 @@ from slicer.i18n import tr as _
 from diffoseg.experts import display_name
 
 Row = Mapping[str, Any]
+
+_NAME, _VOLUME, _LOW, _HIGH, _DICE = 0, 1, 2, 3, 10  # columns, in the order of _columns()
+
+
+class Line(NamedTuple):
+    """One answer's numbers as they stand in a table, in words; "" where there is none."""
+
+    volume: str
+    samplesRange: str
+    dice: str
 
 
 def makeTable(rows: Sequence[Row], name: str, modality: str) -> slicer.vtkMRMLTableNode:
@@ -30,6 +40,21 @@ def makeTable(rows: Sequence[Row], name: str, modality: str) -> slicer.vtkMRMLTa
         node.AddColumn(column)
     node.SetLocked(True)  # a result is read and copied, not typed over
     return node
+
+
+def linesOf(tableNode: slicer.vtkMRMLTableNode | None) -> dict[str, Line]:
+    """Return a table's lines by the expert's shown name; none without a table."""
+    lines: dict[str, Line] = {}
+    if tableNode is None:
+        return lines
+    for row in range(tableNode.GetNumberOfRows()):
+        name, volume, low, high, dice = (
+            str(tableNode.GetCellText(row, column) or "")
+            for column in (_NAME, _VOLUME, _LOW, _HIGH, _DICE)
+        )
+        samplesRange = _("{low} to {high} ml").format(low=low, high=high) if low else ""
+        lines[name] = Line(_("{n} ml").format(n=volume), samplesRange, dice or "\u2013")
+    return lines
 
 
 def _columns(rows: Sequence[Row], modality: str) -> dict[str, list[str]]:
