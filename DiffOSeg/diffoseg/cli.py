@@ -192,6 +192,7 @@ def _add_train(group: _Group) -> None:
     for name, run, summary in (
         ("stage1", commands.train_stage1, "Train the consensus from nothing."),
         ("stage2", commands.train_stage2, "Train the experts, starting from stage 1's weights."),
+        ("fast", commands.train_fast, "Train the fast kind, all experts at once, from nothing."),
     ):
         parser = _command(stages, name, run, summary)
         parser.add_argument("cohort", type=Path, metavar="COHORT", help="folder with cohort.json")
@@ -208,6 +209,8 @@ def _add_train(group: _Group) -> None:
         _add_device(parser)
         if name == "stage1":
             _add_new_model(parser)
+        elif name == "fast":
+            _add_grid(parser)
         else:
             parser.add_argument("--from", dest="start", required=True, metavar="WEIGHTS")
 
@@ -216,18 +219,22 @@ def _add_new_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network", choices=("compact", "published"), default="compact", help="(default: compact)"
     )
-    parser.add_argument(
-        "--spacing", type=float, default=0.7, help="mm a pixel on the model's grid (default: 0.7)"
-    )
-    parser.add_argument(
-        "--patch", type=int, default=64, help="pixels across the field of view (default: 64)"
-    )
+    _add_grid(parser)
     parser.add_argument(
         "--consensus",
         default="single",
         metavar="STRATEGY",
         help="how one target is drawn from the experts' masks: single, level, soft or"
         " intersection (default: single)",
+    )
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--spacing", type=float, default=0.7, help="mm a pixel on the model's grid (default: 0.7)"
+    )
+    parser.add_argument(
+        "--patch", type=int, default=64, help="pixels across the field of view (default: 64)"
     )
 
 

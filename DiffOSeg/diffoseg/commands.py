@@ -7,6 +7,7 @@ import csv
 import platform
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -98,6 +99,29 @@ def train_stage1(arguments: Namespace) -> None:
             _loop_settings(arguments, metadata),
             arguments.out,
             strategy=arguments.consensus,
+            device=chosen_device(arguments.device),
+            progress=progress,
+        )
+    _save_trained(model, arguments.out)
+
+
+def train_fast(arguments: Namespace) -> None:
+    """Train a fast network on a cohort folder."""
+    from .cohorts.folder import read_cohort
+    from .device import chosen_device
+    from .training.fast import STEPS, train_fast
+    from .training.prepare import prepare
+
+    cohort = read_cohort(arguments.cohort)
+    metadata = replace(_metadata_for(cohort[0], arguments), kind="fast", steps=STEPS)
+    training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
+    with Progress() as progress:
+        model = train_fast(
+            training,
+            held_out,
+            metadata,
+            _loop_settings(arguments, metadata),
+            arguments.out,
             device=chosen_device(arguments.device),
             progress=progress,
         )

@@ -4,6 +4,9 @@ from .field_of_view import tile_corners, window_seen
 from .geometry import Box, Geometry, ModelGrid
 from .metadata import ModelMetadata
 
+ENCODING = 4
+"""What it costs the fast kind to encode a tile, in steps: 0.80 to 0.21 GFLOP at 64 x 64 pixels."""
+
 
 def tile_evaluations(
     geometry: Geometry,
@@ -14,6 +17,9 @@ def tile_evaluations(
     steps: int | None,
 ) -> int:
     """Return how many tiles go through the network, which the time is proportional to.
+
+    Of the fast kind it is the steps that are counted; encoding a tile once counts as ENCODING, and
+    each answer's first belief as one more.
 
     Args:
         geometry: the whole volume's grid.
@@ -29,6 +35,8 @@ def tile_evaluations(
     grid = ModelGrid.fit(geometry, metadata.spacing_mm)
     slices, rows, columns = window_seen(grid.window_of(region), metadata.patch).size
     tiles = slices * len(tile_corners((rows, columns), metadata.patch))
+    once = ENCODING if metadata.kind == "fast" else 0
     if region is None:
-        return tiles
-    return tiles * answers * samples * (metadata.steps if steps is None else steps)
+        return tiles * (1 + once)
+    chains = answers * samples * (metadata.steps if steps is None else steps)
+    return tiles * (chains + once + (answers if once else 0))
