@@ -17,6 +17,7 @@ from diffoseg.geometry import Box, Geometry
 from diffoseg.job import npy_header
 
 from .Matrices import between
+from .ResultMaps import MAP
 from .SegmentVoxels import LABELMAP, cropOf
 
 ROI_EDGE_MM = 64.0

@@ -127,6 +127,12 @@ class TestAVolumeIsRefused:
         with pytest.raises(InputError, match="3 values"):
             inputs.checkVolume(node)
 
+    def test_where_it_is_a_map_of_a_former_run(self, inputs):
+        node = aScan()  # the scan's selector goes on to it when the scan is deleted
+        node.SetAttribute("DiffOSeg.Map", "probability")
+        with pytest.raises(InputError, match="a map that DiffOSeg has made"):
+            inputs.checkVolume(node)
+
     def test_where_it_has_no_voxels(self, inputs):
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
         with pytest.raises(InputError, match="holds no voxels"):
