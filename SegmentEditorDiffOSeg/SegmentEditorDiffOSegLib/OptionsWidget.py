@@ -35,6 +35,7 @@ class OptionsWidget:
         self.progressBar.setRange(0, 100)
         self.statusLabel = qt.QLabel()
         self.statusLabel.wordWrap = True
+        self.statusLabel.textFormat = qt.Qt.PlainText  # names stay what they are
         self.thresholdSlider = _thresholdSlider()
         self.operationCombo = _operationCombo()
         self.discardButton = qt.QPushButton(_("Discard"))

@@ -1,9 +1,12 @@
 """What the model proposes for the selected segment, from Run to Apply or Discard."""
 
+import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -79,6 +82,7 @@ class Proposal(VTKObservationMixin):
         self._preview = PreviewSegmentation()
         self._placed: PlacedAnswer | None = None
         self._threshold = 0.5
+        self._grid = np.eye(4)  # of the volume, where the answer says that it lies
         self.answer: Answer | None = None
 
     @property
@@ -241,9 +245,15 @@ class Proposal(VTKObservationMixin):
     def _place(self) -> PlacedAnswer:
         assert self.answer is not None
         assert self._target is not None
+        volumeNode = slicer.mrmlScene.GetNodeByID(self._target.volumeID)
+        grid = ijkToRas(volumeNode)
+        if not np.array_equal(grid, self._grid):  # the answer stays on the voxels that it is of
+            stays = grid @ np.linalg.inv(self._grid) @ self.answer.ijkToRas
+            self.answer = dataclasses.replace(self.answer, ijkToRas=stays)
+            self._grid = grid
         return placed(
             self.answer,
-            slicer.mrmlScene.GetNodeByID(self._target.volumeID),
+            volumeNode,
             slicer.mrmlScene.GetNodeByID(self._target.segmentationID),
             self._effect.referenceGeometryImage(),
         )
@@ -254,6 +264,7 @@ class Proposal(VTKObservationMixin):
         scene = slicer.mrmlScene
         volumeNode = scene.GetNodeByID(target.volumeID)
         segmentationNode = scene.GetNodeByID(target.segmentationID)
+        self._grid = ijkToRas(volumeNode)
         segmentRemoved = slicer.vtkSegmentation.SegmentRemoved
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         self.addObserver(
@@ -263,6 +274,7 @@ class Proposal(VTKObservationMixin):
         self.addObserver(scene, scene.NodeRemovedEvent, self._onSceneChange)
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneChange)
         self.addObserver(volumeNode, moved, self._onMoved)
+        self.addObserver(volumeNode, vtk.vtkCommand.ModifiedEvent, self._onVolumeModified)
         self.addObserver(segmentationNode, moved, self._onMoved)
 
     def _onSceneChange(self, _caller: Any, _event: Any) -> None:
@@ -270,6 +282,12 @@ class Proposal(VTKObservationMixin):
 
     def _onMoved(self, _caller: Any, _event: Any) -> None:
         self.replace()
+
+    def _onVolumeModified(self, volumeNode: Any, _event: Any) -> None:
+        """Follow the volume to another place; that is half of hardening, too: _onMoved ends it."""
+        if self.answer is not None and not np.array_equal(ijkToRas(volumeNode), self._grid):
+            with suppress(InputError):
+                self._show()
 
     def _misfit(self) -> str:
         """Return why the answer is of no use any more; "" while it is."""

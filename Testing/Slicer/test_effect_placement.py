@@ -236,6 +236,29 @@ def test_an_answer_that_reaches_beyond_the_segmentations_grid_is_cut_there(makeS
     assert np.array_equal(stage.voxels(), RESULT & box(0, 13, 0, 24, 0, 16))
 
 
+@pytest.mark.parametrize("hardened", [("scan",), ("segmentation",), ("scan", "segmentation")])
+def test_a_preview_stays_in_its_place_when_a_transform_is_hardened(makeStage, hardened):
+    stage = makeStage()
+    transform = addTransform(moved(90, (100, 7, -3)))
+    for node in (stage.scan, stage.segmentation):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    stage.offer(blob())
+    for name in hardened:
+        getattr(stage, name).HardenTransform()
+    assert np.array_equal(previewVoxels(stage.scan), RESULT)
+    stage.apply("add")
+    assert np.array_equal(stage.voxels(), RESULT)
+
+
+def test_a_preview_follows_a_scan_that_is_given_another_place(makeStage):
+    stage = makeStage()
+    stage.offer(blob())
+    stage.scan.SetOrigin(3, 0, 0)
+    assert np.array_equal(previewVoxels(stage.scan), RESULT)
+    stage.apply("add")
+    assert np.array_equal(stage.voxels(), RESULT)
+
+
 def test_one_slice_is_placed_as_it_is(makeStage):
     stage = makeStage(scan=addScan((1, 24, 30), spacing=(1, 1, 5)))
     stage.offer(blob((12, 10, 3))[1:2], start=(8, 6, 0))
