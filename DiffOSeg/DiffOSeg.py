@@ -14,9 +14,14 @@ from slicer.ScriptedLoadableModule import (
 
 try:
     from slicer.i18n import tr as _
+    from slicer.i18n import translate
 except ImportError:  # Slicer before 5.4
 
     def _(text):
+        return text
+
+    def translate(_context, text):
+        """Return the text as it is."""
         return text
 
 
@@ -26,7 +31,7 @@ class DiffOSeg(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("DiffOSeg")
-        self.parent.categories = [_("Segmentation")]
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.dependencies = []
         self.parent.contributors = ["The DiffOSeg contributors"]
         self.parent.helpText = _(

@@ -55,10 +55,9 @@ class ExpertsTableWidget:
         self._filling = False
         dress(self._table, columns=2)
         self._table.horizontalHeader().setVisible(False)
-        self._buttons = ((ui.allExpertsButton, True), (ui.noExpertsButton, False))
         self._table.connect("cellChanged(int,int)", self._onCellChanged)
-        self._buttons[0][0].connect("clicked(bool)", self._tickAll)
-        self._buttons[1][0].connect("clicked(bool)", self._tickNone)
+        ui.allExpertsButton.connect("clicked(bool)", self._tickAll)
+        ui.noExpertsButton.connect("clicked(bool)", self._tickNone)
 
     @property
     def ticked(self) -> tuple[str, ...]:
@@ -89,11 +88,6 @@ class ExpertsTableWidget:
             self._table.item(row, 0).setCheckState(qt.Qt.Checked if on else qt.Qt.Unchecked)
         self._filling = False
         self._showCount()
-
-    def setEnabled(self, enabled: bool) -> None:
-        """Let the ticks be changed, or not while a run goes."""
-        for widget in (self._table, *(button for button, _on in self._buttons)):
-            widget.enabled = enabled
 
     def _fillRow(self, row: int, name: str, card: ModelCard) -> None:
         item = qt.QTableWidgetItem(display_name(name))

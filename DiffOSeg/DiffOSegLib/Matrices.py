@@ -1,5 +1,7 @@
 """Where nodes and voxels are, as numpy arrays (4, 4) that are applied to columns; RAS, mm."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import slicer
 import vtk
@@ -35,3 +37,15 @@ def between(
         above, below, matrix
     )
     return slicer.util.arrayFromVTKMatrix(matrix) if isLinear else None
+
+
+def moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return points (n, 3) under an affine matrix (4, 4)."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def cornersOf(
+    lower: Sequence[float] | np.ndarray, upper: Sequence[float] | np.ndarray
+) -> np.ndarray:
+    """Return the corners (8, 3) of the box between two opposite ones."""
+    return np.stack(np.meshgrid(*zip(lower, upper, strict=True), indexing="ij"), -1).reshape(-1, 3)

@@ -14,7 +14,7 @@ from diffoseg.errors import DiffOSegError, WeightsError
 from diffoseg.version import __version__
 
 from . import SceneInputs, SegmentTags
-from .CompareWidget import CompareWidget
+from .CompareWidget import CompareWidget, scanOf
 from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import NOBODY, ExpertsTableWidget
 from .Logic import DiffOSegLogic
@@ -89,6 +89,7 @@ class PanelWidget(VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of everything, for good: nothing here may be called again."""
         self._settle.stop()
+        self._settle.disconnect("timeout()", self._update)
         self._compare.releaseKeys()
         self.logic.shutdown()
         self._run.stop()
@@ -217,7 +218,7 @@ class PanelWidget(VTKObservationMixin):
             parameters.resultDisagreement = results.disagreementNode
             parameters.resultTable = results.tableNode
         if isFirst and not self._views.gridShown:
-            self._views.showOutlines(node, parameters.inputVolume)
+            self._views.showOutlines(node, scanOf(parameters))
         if self._lookThere:
             self._lookThere = False
             self._views.centerOn(node)

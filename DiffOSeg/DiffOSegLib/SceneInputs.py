@@ -16,7 +16,7 @@ from diffoseg.errors import InputError
 from diffoseg.geometry import Box, Geometry
 from diffoseg.job import npy_header
 
-from .Matrices import between
+from .Matrices import between, cornersOf, moved
 from .ResultMaps import MAP
 from .SegmentVoxels import LABELMAP, cropOf
 
@@ -99,9 +99,9 @@ def roiRegion(
     size = np.array(roiNode.GetSize())
     if roiNode.GetNumberOfControlPoints() < 1 or not np.all(size > 0):
         raise InputError(_("The box is empty. Drag its faces apart, around the finding."))
-    corners = _cornersOf(-size / 2, size / 2)
-    world = _homogeneous(corners) @ arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix()).T
-    return _boxAround(world @ _fromWorldTo(volumeNode).T, volumeNode)
+    toWorld = arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix())
+    corners = moved(cornersOf(-size / 2, size / 2), toWorld)
+    return _boxAround(moved(corners, _fromWorldTo(volumeNode)), volumeNode)
 
 
 def segmentRegion(
@@ -125,7 +125,7 @@ def segmentRegion(
             )
         )
     toVolume = _fromWorldTo(volumeNode) @ _toWorldFrom(segmentationNode)
-    return _boxAround(_homogeneous(corners) @ toVolume.T, volumeNode, marginMm)
+    return _boxAround(moved(corners, toVolume), volumeNode, marginMm)
 
 
 def defaultBox(volumeNode: slicer.vtkMRMLVolumeNode) -> Box:
@@ -221,13 +221,12 @@ def _segmentCorners(segment: slicer.vtkSegment) -> np.ndarray | None:
         if crop is None:
             return None
         mask, toRas = crop
-        corners = _cornersOf([-0.5] * 3, np.subtract(mask.shape[::-1], 0.5))
-        return (_homogeneous(corners) @ toRas.T)[:, :3]
+        return moved(cornersOf([-0.5] * 3, np.subtract(mask.shape[::-1], 0.5)), toRas)
     surface = segment.GetRepresentation(_SURFACE)
     if surface is None or not surface.GetNumberOfPoints():
         return None
     bounds = surface.GetBounds()
-    return _cornersOf(bounds[::2], bounds[1::2])
+    return cornersOf(bounds[::2], bounds[1::2])
 
 
 def _crosshair(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray | None:
@@ -259,19 +258,8 @@ def _fromWorldTo(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
 def _boxAround(
     points: np.ndarray, volumeNode: slicer.vtkMRMLVolumeNode, marginMm: float = 0.0
 ) -> Box:
-    """Return the box, LPS, around RAS points (n, 4); raise InputError where no voxel is in it."""
-    lps = (points @ _RAS_TO_LPS)[:, :3]
+    """Return the box, LPS, around RAS points (n, 3); raise InputError where no voxel is in it."""
+    lps = moved(points, _RAS_TO_LPS)
     box = Box(tuple(lps.min(0) - marginMm), tuple(lps.max(0) + marginMm))
     geometryOf(volumeNode).require_overlap(box)
     return box
-
-
-def _cornersOf(
-    lower: Sequence[float] | np.ndarray, upper: Sequence[float] | np.ndarray
-) -> np.ndarray:
-    grid = np.meshgrid(*zip(lower, upper, strict=True), indexing="ij")
-    return np.stack(grid, -1).reshape(8, 3)
-
-
-def _homogeneous(points: np.ndarray) -> np.ndarray:
-    return np.column_stack([points, np.ones(len(points))])

@@ -7,6 +7,7 @@ import slicer
 
 from diffoseg.experts import CONSENSUS
 
+from .Matrices import cornersOf
 from .SegmentTags import EXPERT, tagOf
 from .SegmentVoxels import cropOf, labelsOf
 
@@ -74,12 +75,8 @@ def spanOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> float:
         found = cropOf(segmentationNode.GetSegmentation().GetSegment(segmentID))
         if found is not None:
             mask, toRas = found
-            k, j, i = np.nonzero(mask)
-            ends = ((v.min() - 0.5, v.max() + 0.5) for v in (i, j, k))
-            corners += [
-                _toWorld(segmentationNode, toRas, index)
-                for index in np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3)
-            ]
+            box = cornersOf([-0.5] * 3, np.subtract(mask.shape[::-1], 0.5))
+            corners += [_toWorld(segmentationNode, toRas, index) for index in box]
     return float(np.ptp(np.array(corners), axis=0).max()) if corners else 0.0
 
 

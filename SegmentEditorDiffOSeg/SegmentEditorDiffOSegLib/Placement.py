@@ -15,7 +15,7 @@ from slicer.util import vtkMatrixFromArray
 from vtk.util import numpy_support
 
 from diffoseg.errors import InputError
-from DiffOSegLib.Matrices import between, imageToRas
+from DiffOSegLib.Matrices import between, cornersOf, imageToRas, moved
 
 from .Answer import Answer
 
@@ -102,9 +102,8 @@ def _between(
 
 def _extentOf(shape: tuple[int, ...], referenceToAnswer: np.ndarray, whole: Extent) -> Extent:
     """Return the part of the reference grid that holds an answer of (K, J, I) voxels."""
-    faces = [(-0.5, n - 0.5) for n in reversed(shape)]
-    corners = np.stack(np.meshgrid(*faces, indexing="ij"), -1).reshape(-1, 3)
-    index = _moved(corners, np.linalg.inv(referenceToAnswer))
+    corners = cornersOf([-0.5] * 3, [n - 0.5 for n in reversed(shape)])
+    index = moved(corners, np.linalg.inv(referenceToAnswer))
     low = np.maximum(np.ceil(index.min(0) - _SAME_GRID).astype(int), whole[::2])
     high = np.minimum(np.floor(index.max(0) + _SAME_GRID).astype(int), whole[1::2])
     if np.any(low > high):
@@ -121,9 +120,8 @@ def _extentOf(shape: tuple[int, ...], referenceToAnswer: np.ndarray, whole: Exte
 def _snapped(matrix: np.ndarray, extent: Extent) -> np.ndarray:
     """Return the matrix in whole numbers where, over the extent, that makes no difference."""
     whole = np.round(matrix)
-    ends = [extent[axis : axis + 2] for axis in (0, 2, 4)]
-    corners = np.stack(np.meshgrid(*ends, indexing="ij"), -1).reshape(-1, 3)
-    off = np.abs(_moved(corners, matrix) - _moved(corners, whole)).max()
+    corners = cornersOf(extent[::2], extent[1::2])
+    off = np.abs(moved(corners, matrix) - moved(corners, whole)).max()
     return whole if off < _SAME_GRID else matrix
 
 
@@ -148,8 +146,3 @@ def _resliced(values: np.ndarray, outputToInput: np.ndarray, extent: Extent) -> 
     result = reslice.GetOutput()
     voxels = numpy_support.vtk_to_numpy(result.GetPointData().GetScalars())
     return voxels.reshape(result.GetDimensions()[::-1]).copy()
-
-
-def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return points (N, 3) under a (4, 4) affine matrix."""
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
