@@ -24,13 +24,12 @@ from diffoseg.experts import display_name
 from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
 from .Matrices import ijkToRas
 from .ResultFolder import RUN, SCAN, ResultFolder, sizeWarning, uniqueRunName
-from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
+from .ResultMaps import DISAGREEMENT, DRAWN_ABOVE, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .SceneInputs import modalityOf
 from .SegmentTags import EXPERT, addTags, tagAsDrawn
 from .SegmentVoxels import LABELMAP, boxAround
 from .VolumeTable import makeTable
-
-Message = Mapping[str, Any]
+from .WorkerClient import Message
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class SceneResults:
         mask = np.zeros(self._shape, bool)
         for rows, piece in pieces(folder / result["probability"], self._shape):
             volume.voxels[rows] = piece
-            mask[rows] = piece > 0.5
+            mask[rows] = piece > DRAWN_ABOVE
             yield
         if self._gone():
             return

@@ -53,19 +53,23 @@ class PreviewSegmentation:
         node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())
         _display(node)
 
-    def setThreshold(self, threshold: float) -> int:
-        """Draw what is above the threshold; return how many voxels that is.
+    @property
+    def voxelCount(self) -> int:
+        """How many voxels are drawn."""
+        return int(np.count_nonzero(self._voxels))
+
+    def setThreshold(self, threshold: float) -> None:
+        """Draw what is above the threshold.
 
         The voxels are written in place: a drag of the slider neither makes nor removes an object.
         """
         if self._placed is None or self._labelmap is None:
-            return 0
+            return
         if threshold != self._threshold:
             self._threshold = threshold
             self._voxels[:] = drawn(self._placed.probability, threshold)
             self._labelmap.GetPointData().GetScalars().Modified()
             self._labelmap.Modified()
-        return int(np.count_nonzero(self._voxels))
 
     def remove(self) -> None:
         """Take the preview out of the scene."""

@@ -17,6 +17,7 @@ from diffoseg.experts import display_name
 from DiffOSegLib import SceneInputs
 from DiffOSegLib.Logic import sharedLogic
 from DiffOSegLib.Matrices import ijkToRas
+from DiffOSegLib.ResultMaps import DRAWN_ABOVE
 from DiffOSegLib.Run import Run, RunEvent
 from DiffOSegLib.RunRequest import RunRequest
 
@@ -81,7 +82,7 @@ class Proposal(VTKObservationMixin):
         self._target: _Target | None = None
         self._preview = PreviewSegmentation()
         self._placed: PlacedAnswer | None = None
-        self._threshold = 0.5
+        self._threshold = DRAWN_ABOVE
         self._grid = np.eye(4)  # of the volume, where the answer says that it lies
         self.answer: Answer | None = None
 
@@ -95,7 +96,7 @@ class Proposal(VTKObservationMixin):
         """Volume of the preview in millilitres."""
         if self._placed is None:
             return 0.0
-        return self._preview.setThreshold(self._threshold) * self._placed.voxelVolumeMl
+        return self._preview.voxelCount * self._placed.voxelVolumeMl
 
     def requestFor(self, question: Question) -> RunRequest:
         """Return the question as the Logic wants it; what it leaves open is set in the module.

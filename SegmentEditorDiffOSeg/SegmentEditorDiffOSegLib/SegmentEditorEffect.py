@@ -82,6 +82,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """Give parameters that the scene does not hold their first values, those of the module."""
         try:
             from DiffOSegLib.Parameters import MARGIN_MM, SAMPLES
+            from DiffOSegLib.ResultMaps import DRAWN_ABOVE
         except ImportError:  # which the options tell; without values they show nothing
             return
         defaults: dict[str, str | int | float] = {
@@ -90,7 +91,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "Samples": SAMPLES,
             "Region": REGION_SEGMENT,
             "MarginMm": MARGIN_MM,
-            "Threshold": 0.5,
+            "Threshold": DRAWN_ABOVE,
             "Operation": Operation.REPLACE.value,
         }
         for name, value in defaults.items():
