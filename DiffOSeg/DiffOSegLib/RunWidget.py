@@ -128,8 +128,8 @@ class RunWidget:
 
     def _onApply(self, *_args: object) -> None:
         if self.running:
+            self.say(_("Stopping."))  # before: a run that has not begun ends at once, in words
             self._logic.cancel()
-            self.say(_("Stopping."))
             return
         try:
             self._start()
@@ -201,6 +201,8 @@ class RunWidget:
         self.say(event.sentence)
         self._showDetails(event.details)
         self.update()
+        if event.kind == "done" and self._logic.description is None:
+            self.describe()  # which had failed, and the worker is well now
 
     def _showNotes(self) -> None:
         said = dict.fromkeys((*self._foreseen, *self._notes))  # each sentence once

@@ -156,6 +156,18 @@ def test_a_new_seed_is_another_one(panel, ui):
     assert len(seeds) == 4
 
 
+def test_a_device_that_could_not_be_described_is_described_after_a_run(panel, ui):
+    until(lambda: panel.logic.describing)
+    panel.logic._worker.kill("It was killed.")
+    until(lambda: panel.logic.descriptionError)
+    assert panel.logic.description is None
+
+    ui.applyButton.click()
+    finished(panel)
+
+    until(lambda: ui.deviceLabel.text.startswith("Runs on CPU"))
+
+
 def test_the_device_is_described_anew_when_another_is_chosen(panel, ui):
     until(lambda: panel.logic.description)
     panel.logic.description = None
@@ -247,6 +259,13 @@ def test_while_it_runs_apply_is_cancel_and_the_line_says_what_and_how_long(panel
     finished(panel)
     until(lambda: ui.applyButton.text == "Apply")
     assert ui.progressBar.isHidden()
+
+
+def test_a_run_cancelled_before_it_began_says_so(panel, ui):
+    ui.applyButton.click()
+    ui.applyButton.click()
+    assert panel.logic.activeRun is None
+    assert ui.statusLabel.text == "The run was cancelled before it began."
 
 
 def test_cancel_keeps_who_has_finished(volume, monkeypatch):

@@ -131,6 +131,14 @@ def test_results_are_shown_over_the_scan_they_are_of_when_another_is_chosen(comp
     ui.gridButton.click()
 
 
+def test_another_scan_that_is_chosen_during_a_run_is_not_put_behind_its_results(panel, ui):
+    scan = panel.parameters.inputVolume
+    ui.applyButton.click()
+    panel.parameters.inputVolume = add_volume(name="another")
+    until(lambda: panel.logic.activeRun is None)
+    assert {c.GetBackgroundVolumeID() for c in composites()} == {scan.GetID()}
+
+
 def composites():
     manager = slicer.app.layoutManager()
     return [manager.sliceWidget(n).mrmlSliceCompositeNode() for n in manager.sliceViewNames()]
