@@ -143,23 +143,22 @@ class RunWidget:
         request = self._logic.requestFrom(self._parameters)
         Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall)
         self._dependencies = Dependencies.state()
-        parameters = self._parameters
-        self._results = SceneResults(
-            parameters.inputVolume,
-            OutputOptions(
-                segmentationNode=parameters.outputSegmentation,
-                probabilityMaps=parameters.probabilityMaps,
-                disagreementMap=parameters.disagreementMap,
-                table=parameters.table,
-            ),
-            card,
-        )
+        self._results = SceneResults(self._parameters.inputVolume, self._outputOptions(), card)
         self._showDevice()
         self.setNotes(())
         self._showDetails("")
         self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show
         self._run = self._logic.start(request, self._results, self._onEvent)
         self._timer.start()
+
+    def _outputOptions(self) -> OutputOptions:
+        assert self._parameters is not None
+        return OutputOptions(
+            segmentationNode=self._parameters.outputSegmentation,
+            probabilityMaps=self._parameters.probabilityMaps,
+            disagreementMap=self._parameters.disagreementMap,
+            table=self._parameters.table,
+        )
 
     def _reportInstall(self, sentence: str) -> None:
         self.say(sentence)
