@@ -8,6 +8,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.util import VTKObservationMixin
 
 from diffoseg.catalog import ModelCard, read_card
 from diffoseg.errors import DependencyError, InputError
@@ -26,7 +27,7 @@ _WAIT_SECONDS = 0.005  # between two looks of a script that waits
 _STEP_SECONDS = 0.01  # files are removed for so long in one tick
 
 
-class DiffOSegLogic(ScriptedLoadableModuleLogic):
+class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     """One run at a time, in a process of its own; without qt, so that scripts can use it.
 
     Nothing here blocks but :meth:`wait`. Whoever shows a panel calls :meth:`tick` every
@@ -39,6 +40,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, worker: WorkerClient | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
+        VTKObservationMixin.__init__(self)
         self.moduleName = "DiffOSeg"
         self.description: Message | None = None
         self.descriptionError = ""
@@ -47,8 +49,6 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
         self._leaving: dict[str, Run] = {}
         self._describing = ""
         self._ticking = False
-        self._sceneObservers: list[int] = []
-        self._observedScene: slicer.vtkMRMLScene | None = None
         atexit.register(self.shutdown)
         if hasattr(getattr(slicer, "app", None), "connect"):
             slicer.app.connect("aboutToQuit()", self.shutdown)
@@ -224,7 +224,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
     def _lookWhetherOver(self) -> None:
         """Let go of the scene and of a run that has ended; its files go after its job."""
         if self._run is not None and self._run.over:
-            self._unobserveScene()
+            self.removeObservers()
             self._leaving[self._run.id] = self._run
             self._run = None
         self._removeFiles()
@@ -241,19 +241,9 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic):
     # The scene
 
     def _observeScene(self) -> None:
-        scene = self._observedScene = slicer.mrmlScene
-        for event, method in (
-            (scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved),
-            (scene.StartCloseEvent, self._onStartClose),
-        ):
-            self._sceneObservers.append(scene.AddObserver(event, method))
-
-    def _unobserveScene(self) -> None:
-        for tag in self._sceneObservers:
-            if self._observedScene is not None:
-                self._observedScene.RemoveObserver(tag)
-        self._sceneObservers.clear()
-        self._observedScene = None
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+        self.addObserver(scene, scene.StartCloseEvent, self._onStartClose)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, _scene: object, _event: str, node: object) -> None:
