@@ -13,14 +13,14 @@ from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
 from .ResultFolder import SCAN
-from .SegmentTags import EXPERT, tagOf
+from .SegmentTags import EXPERT, tagOf, tagText
 from .VolumeTable import linesOf
 
 _KEYS = 10
 
 
 def drawnBy(segmentationNode: "slicer.vtkMRMLSegmentationNode | None") -> dict[str, str]:
-    """Return the segments of the latest run, expert's name to segment ID."""
+    """Return the segments of the latest run, expert's name as ``tagText`` writes it to its ID."""
     if segmentationNode is None or segmentationNode.GetScene() is None:
         return {}
     segmentation = segmentationNode.GetSegmentation()
@@ -102,7 +102,7 @@ class CompareWidget:
         """Show the consensus (0) or the model's n-th expert alone; again, all of them."""
         names = (CONSENSUS, *(self._card.panel.names if self._card else ()))
         if digit < len(names):
-            self._isolate(self._drawn().get(names[digit]))
+            self._isolate(self._drawn().get(tagText(names[digit])))
 
     def toggleDisagreement(self) -> None:
         """Show the disagreement map over the scan, or hide it."""
@@ -172,7 +172,8 @@ class CompareWidget:
 
     def _fill(self, drawn: dict[str, str]) -> None:
         assert self._parameters is not None
-        table, lines = self._ui.resultsTable, linesOf(self._parameters.resultTable)
+        table, found = self._ui.resultsTable, linesOf(self._parameters.resultTable)
+        lines = {tagText(name): line for name, line in found.items()}
         segmentation = self._parameters.resultSegmentation.GetSegmentation()
         table.setRowCount(len(drawn))
         for row, (expert, segmentID) in enumerate(drawn.items()):

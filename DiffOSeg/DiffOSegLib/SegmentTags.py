@@ -57,10 +57,15 @@ def tagAsDrawn(
 
 
 def addTags(segment: slicer.vtkSegment, tags: Mapping[str, Any]) -> None:
-    """Set tags; what cannot stand in a .seg.nrrd file's tags becomes "/" or a space."""
+    """Set tags, as :func:`tagText` writes them; those that are None are left out."""
     for key, value in tags.items():
         if value is not None:
-            segment.SetTag(key, " ".join(str(value).replace("|", "/").split()))
+            segment.SetTag(key, tagText(value))
+
+
+def tagText(value: Any) -> str:
+    """Return a value as a tag: what cannot stand in a .seg.nrrd file's is "/" or a space."""
+    return " ".join(str(value).replace("|", "/").split())
 
 
 def tagOf(segment: slicer.vtkSegment, key: str) -> str:

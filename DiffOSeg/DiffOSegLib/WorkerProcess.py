@@ -69,10 +69,7 @@ class WorkerProcess:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        descriptor, self._logPath = tempfile.mkstemp(
-            prefix="diffoseg-", suffix=".log", dir=temporaryFolder()
-        )
-        os.close(descriptor)
+        self._logPath = _newLog()
         try:
             with open(self._logPath, "ab") as log:  # noqa: PTH123 appended to by both sides
                 self._process = subprocess.Popen(
@@ -197,5 +194,18 @@ class WorkerProcess:
             return b""  # nothing there now; on Windows an empty pipe is a plain OSError
 
     def _removeLog(self) -> None:
-        with suppress(OSError):  # Windows keeps a file that a dying process still holds
-            Path(self._logPath).unlink(missing_ok=True)
+        if self._logPath != os.devnull:
+            with suppress(OSError):  # Windows keeps a file that a dying process still holds
+                Path(self._logPath).unlink(missing_ok=True)
+
+
+def _newLog() -> str:
+    """Return the path of a new file; the null device where the temporary folder takes none."""
+    try:
+        descriptor, path = tempfile.mkstemp(
+            prefix="diffoseg-", suffix=".log", dir=temporaryFolder()
+        )
+    except OSError:  # a worker without a log can still say what it has to say
+        return os.devnull
+    os.close(descriptor)
+    return path

@@ -50,6 +50,19 @@ def test_each_drawing_has_a_line_with_its_volume_and_its_range(compared, ui):
     assert " to " in cells[2]
 
 
+def test_a_name_that_a_tag_cannot_hold_finds_its_line_all_the_same(compared, ui):
+    from DiffOSegLib.SegmentTags import EXPERT, addTags
+
+    drawn = compared.parameters.resultSegmentation.GetSegmentation()
+    addTags(drawn.GetSegment("expert-1"), {EXPERT: "検査 | B"})
+    table, row = compared.parameters.resultTable, list(drawn.GetSegmentIDs()).index("expert-1")
+    names = [table.GetCellText(n, 0) for n in range(table.GetNumberOfRows())]
+    table.SetCellText(names.index("Expert 1"), 0, "検査 | B")
+    compared._compare.update()
+
+    assert ui.resultsTable.item(row, 1).text().endswith(" ml")
+
+
 def test_a_key_shows_one_alone_and_the_same_key_again_all(compared):
     everyone = visible(compared)
 

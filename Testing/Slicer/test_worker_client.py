@@ -181,6 +181,20 @@ def test_rubbish_alone_and_an_end_are_an_error(a_conversation, a_job):
     assert "not a message" in talk.last["details"]
 
 
+def test_a_temporary_folder_that_takes_no_log_does_not_keep_the_worker(a_conversation, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    talk = a_conversation("normal", "0.001")
+    talk.send(do="describe", id="1", device="auto")
+    talk.until_all_is_said()
+    talk.client.stop()
+
+    assert talk.kinds() == ["description"]
+    assert Path(os.devnull).exists()
+
+
 def test_every_open_job_gets_its_last_message(a_conversation, a_job):
     talk = a_conversation("crash", "0.001")
 
