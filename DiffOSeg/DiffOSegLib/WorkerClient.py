@@ -161,7 +161,7 @@ class WorkerClient:
                 "The Python interpreter that computes could not be started."
                 " Reinstall Slicer, or look whether a virus scanner blocks PythonSlicer."
             )
-            self._endJobs(sentence, 6, str(error))
+            self._endJobs(sentence, 1, str(error))  # not 6: it says nothing of the packages
 
     def _received(self, process: WorkerProcess, lines: Sequence[bytes]) -> list[Message]:
         """Return the messages among what the worker has written; the rest goes to the log."""

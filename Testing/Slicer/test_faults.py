@@ -137,6 +137,22 @@ def test_a_temporary_folder_that_is_not_writable_is_said(a_logic, volume, monkey
     assert "Permission denied" in ended_plainly(run, "error").end.sentence
 
 
+def test_an_interpreter_that_did_not_start_once_is_tried_again(a_logic, volume, monkeypatch):
+    from DiffOSegLib import Dependencies
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    logic = a_logic()
+    with monkeypatch.context() as full:
+        full.setattr("subprocess.Popen", refuse)
+        run = Followed(logic, request_for(volume)).to_the_end()
+
+    assert "could not be started" in ended_plainly(run, "error").end.sentence
+    assert Dependencies.state().broken is None  # else Apply would refuse until Slicer's end
+    ended_plainly(Followed(logic, request_for(volume)).to_the_end(), "done")
+
+
 def test_a_model_that_is_gone_is_said(a_logic, volume):
     run = Followed(a_logic(), request_for(volume, model="nowhere")).to_the_end()
 

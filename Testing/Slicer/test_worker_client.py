@@ -322,7 +322,7 @@ def test_an_interpreter_that_is_not_there_is_a_sentence(a_conversation, a_job):
     talk.send(**a_job)
     talk.poll()
 
-    assert (talk.last["event"], talk.last["code"]) == ("error", 6)
+    assert (talk.last["event"], talk.last["code"]) == ("error", 1)
     assert "/nowhere" not in talk.last["sentence"]
 
 
