@@ -24,6 +24,7 @@ def warnings_for(
     """
     found = [
         _modality(volume, metadata),
+        _broken(canvas),
         _intensities(canvas),
         _spacing(grid, metadata),
         _field(grid, metadata),
@@ -52,12 +53,23 @@ def _modality(volume: Volume, metadata: ModelMetadata) -> str:
     return ""
 
 
+def _broken(canvas: Canvas) -> str:
+    if canvas.broken:
+        return (
+            f"{max(canvas.broken, 0.01):.0%} of what was looked at are no numbers and were taken"
+            " for the darkest tissue: repair or reload the scan."
+        )
+    return ""
+
+
 def _intensities(canvas: Canvas) -> str:
     if canvas.clipped > _CLIPPED_SHARE:
         return (
             f"{canvas.clipped:.0%} of what was looked at lies outside the intensities"
             f" {canvas.mapping.low:g} to {canvas.mapping.high:g} that the model tells apart."
         )
+    if canvas.flat:
+        return "What was looked at is the same everywhere: there is nothing to outline."
     return ""
 
 

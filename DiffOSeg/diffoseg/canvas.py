@@ -25,6 +25,8 @@ class Canvas:
         images: (S, C, H, W) float32, intensity-mapped.
         mapping: from scanner units to the images, a window.
         clipped: share of what was looked at that lies outside that window, in 0..1.
+        broken: share of it that is no finite number, in 0..1.
+        flat: whether it looks the same everywhere.
         tiling: how the network's field of view covers a slice.
         active: (S, tiles) bool; the others are background without asking the network.
     """
@@ -34,6 +36,8 @@ class Canvas:
     images: Tensor
     mapping: IntensityMapping
     clipped: float
+    broken: float
+    flat: bool
     tiling: Tiling
     active: Tensor
 
@@ -50,13 +54,16 @@ class Canvas:
         window = window_seen(answer, metadata.patch)
         mapping = metadata.intensity.resolve(image.array)
         seen = grid.slices(image.array, window)
+        mapped = mapping.apply(seen)
         tiling = Tiling.cover((window.size[1], window.size[2]), metadata.patch)
         return cls(
             window=window,
             answer=answer,
-            images=torch.from_numpy(mapping.apply(seen)[:, None]).to(device),
+            images=torch.from_numpy(mapped[:, None]).to(device),
             mapping=mapping,
             clipped=float(np.mean((seen < mapping.low) | (seen > mapping.high))),
+            broken=float(np.mean(~np.isfinite(seen))),
+            flat=bool(mapped.min() == mapped.max()),
             tiling=tiling,
             active=torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool),
         )
@@ -85,7 +92,13 @@ class Canvas:
         mine, theirs = self.boxes(), other.boxes()[chosen]
         apart = np.abs(mine[:, :, None] - theirs[None, None])
         near = (apart < np.array([1, self.tiling.edge, self.tiling.edge])).all(-1).any(-1)
-        return replace(self, clipped=other.clipped, active=torch.from_numpy(near))
+        return replace(
+            self,
+            clipped=other.clipped,
+            broken=other.broken,
+            flat=other.flat,
+            active=torch.from_numpy(near),
+        )
 
 
 def _triple(values: np.ndarray) -> tuple[int, int, int]:

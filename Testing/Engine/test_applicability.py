@@ -57,6 +57,19 @@ def test_one_sentence_says_what_is_unlike(volume: Volume, words: str):
     assert sentence.endswith(".")
 
 
+def test_values_that_are_no_numbers_are_said():
+    array = a_volume().array.copy()
+    array[1, 3, 3] = np.nan
+    array[2, 40, 40] = np.inf
+    (sentence,) = said(replace(a_volume(), array=array))
+    assert "1% of what was looked at are no numbers" in sentence
+
+
+def test_a_scan_that_is_the_same_everywhere_is_said():
+    (sentence,) = said(replace(a_volume(), array=np.full_like(a_volume().array, 7)))
+    assert "nothing to outline" in sentence
+
+
 def test_no_region_is_said():
     assert "No region" in said(a_volume(), whole=True)[0]
 
