@@ -1,8 +1,8 @@
 """The sizes of a network: the published ones, and the compact ones of the default weights."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
 
 from ..errors import InputError, WeightsError
 
@@ -16,8 +16,36 @@ _PUBLISHED_MULTIPLIERS: dict[int, tuple[int, ...]] = {
 }
 
 
+class NetworkConfig:
+    """The sizes of a network, a dataclass, that JSON can hold."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain numbers and lists, ready for JSON."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what ``to_dict`` wrote; unknown fields are left, wrong ones raise WeightsError."""
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in known
+        }
+        try:
+            return cls(**plain)
+        except (TypeError, ValueError, InputError) as error:
+            raise WeightsError(
+                f"The description of the network is damaged ({error}). Get the file again."
+            ) from error
+
+
 @dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(NetworkConfig):
     """All that decides the shape of a network; JSON-able, and stored beside the weights.
 
     Attributes:
@@ -89,29 +117,6 @@ class UNetConfig:
     def stride(self) -> int:
         """Pixels of the image to one of the deepest feature map."""
         return int(2 ** (len(self.multipliers) - 1))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain numbers and lists, ready for JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "UNetConfig":
-        """Read what ``to_dict`` wrote; unknown fields are left, wrong ones raise WeightsError."""
-        known = {field.name for field in fields(cls)}
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
-        try:
-            return cls(**plain)
-        except (TypeError, ValueError, InputError) as error:
-            raise WeightsError(
-                f"The description of the network is damaged ({error}). Get the file again."
-            ) from error
 
 
 def published_config(

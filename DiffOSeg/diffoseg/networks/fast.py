@@ -15,16 +15,16 @@ so the network predicts the second term only, and the first, a pixel's own evide
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import InputError, WeightsError
+from ..errors import InputError
+from .config import NetworkConfig
 from .layers import zeroed
 
 _LOWEST_FREQUENCY, _HIGHEST_FREQUENCY = 0.15, 4.0
@@ -34,7 +34,7 @@ _MOST_SURVIVAL = 1 - 1e-6
 
 
 @dataclass(frozen=True)
-class FastConfig:
+class FastConfig(NetworkConfig):
     """All that decides the shape of a fast network; JSON-able, and stored beside the weights.
 
     Attributes:
@@ -83,29 +83,6 @@ class FastConfig:
     def stride(self) -> int:
         """Pixels of the image to one of the deepest feature map."""
         return int(2 ** (len(self.encoder_widths) - 1))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain numbers and lists, ready for JSON."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "FastConfig":
-        """Read what ``to_dict`` wrote; unknown fields are left, wrong ones raise WeightsError."""
-        known = {field.name for field in fields(cls)}
-        plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
-        try:
-            return cls(**plain)
-        except (TypeError, ValueError, InputError) as error:
-            raise WeightsError(
-                f"The description of the network is damaged ({error}). Get the file again."
-            ) from error
 
 
 class Features(NamedTuple):
