@@ -197,6 +197,7 @@ class RunWidget:
         self._run = None
         if results:
             self._onResults(results)
+            self.setNotes((*self._notes, *results.warnings))
         self.say(event.sentence)
         self._showDetails(event.details)
         self.update()

@@ -22,7 +22,7 @@ from diffoseg.errors import DiffOSegError, InputError
 from diffoseg.experts import display_name
 
 from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
-from .Matrices import ijkToRas
+from .Matrices import between, ijkToRas
 from .ResultFolder import RUN, SCAN, ResultFolder, sizeWarning, uniqueRunName
 from .ResultMaps import DISAGREEMENT, DRAWN_ABOVE, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .SceneInputs import modalityOf
@@ -30,6 +30,8 @@ from .SegmentTags import EXPERT, addTags, tagAsDrawn
 from .SegmentVoxels import LABELMAP, boxAround
 from .VolumeTable import makeTable
 from .WorkerClient import Message
+
+_MOVED_MM = 0.01  # less than this is the rounding of matrices
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class SceneResults:
     def finish(self, done: Message, folder: Path) -> Iterator[None]:
         """Add what compares the answers, and write into all nodes how they came about."""
         self._warn(done["warnings"])
+        self._warn(self._movedWarning())
         if self._options.disagreementMap and done["disagreement"]:
             volume = MapVolume(self._shape)
             for rows, piece in pieces(folder / done["disagreement"], self._shape):
@@ -154,6 +157,23 @@ class SceneResults:
 
     def _warn(self, sentences: Any) -> None:
         self.warnings += [text for text in sentences if text not in self.warnings]
+
+    def _movedWarning(self) -> list[str]:
+        """Return a sentence where the volume no longer lies where the segments do."""
+        node = self.segmentationNode
+        if self._gone() or node is None or node.GetScene() is None or not self._segments:
+            return []
+        toVolume = between(node, self._volumeNode)
+        if toVolume is not None and np.allclose(
+            toVolume @ self._lattice, ijkToRas(self._volumeNode), atol=_MOVED_MM
+        ):
+            return []
+        return [
+            _(
+                "The scan was moved during the run and the segments were not. Give {segmentation}"
+                " the scan's transform, or run again."
+            ).format(segmentation=node.GetName())
+        ]
 
     def _addSegment(self, mask: np.ndarray, result: Message) -> None:
         """Add an answer's voxels, already tagged, as a segment with a layer of its own."""

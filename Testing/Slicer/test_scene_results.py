@@ -390,6 +390,18 @@ class TestEveryNode:
                 voxels(sink.segmentationNode, segmentID, volumeNode),
                 run.maskOf(expert, volumeNode),
             )
+        assert not any("was moved" in sentence for sentence in sink.warnings)
+
+    def test_says_so_where_the_volume_is_moved_in_between(self, sinkFor, run):
+        volumeNode = aScan()
+        sink = sinkFor(volumeNode)
+        steps = run.steps(sink)
+        while sink.segmentationNode is None:
+            next(steps)
+        volumeNode.SetAndObserveTransformNodeID(aLinearTransform().GetID())
+        for _ in steps:
+            pass
+        assert any("was moved during the run" in sentence for sentence in sink.warnings)
 
     def test_is_kept_and_no_more_is_added_where_the_volume_gets_other_voxels(self, sinkFor, run):
         volumeNode = aScan(name="{CT}")
