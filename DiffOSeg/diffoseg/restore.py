@@ -85,6 +85,9 @@ def read_config(file: str, kind: type[AnyConfig], values: Any, tensors: int) -> 
     return config
 
 
+_MAY_BE_NONE = ("experts", "population")
+
+
 def _is_sane(wanted: Any, name: str, value: Any) -> bool:
     """Say whether a field has its type and a size that a network may have."""
     if wanted is None:  # a later version's field
@@ -93,7 +96,7 @@ def _is_sane(wanted: Any, name: str, value: Any) -> bool:
         return type(value) in (int, float) and 0 <= value <= 1
     if wanted is not int:
         return isinstance(value, list) and len(value) <= MOST_LEVELS and all(map(_is_size, value))
-    return _is_size(value) or (name == "experts" and type(value) is int and value == 0)
+    return _is_size(value) or (name in _MAY_BE_NONE and type(value) is int and value == 0)
 
 
 def _is_size(value: Any) -> bool:

@@ -44,6 +44,7 @@ def disks(count, seed):
     return SliceSet(
         images=image[:, None].astype(np.float32),
         masks=np.stack([core, ring, ring], 1).astype(np.uint8),
+        drawn_by=np.tile(np.arange(len(EXPERTS)), (count, 1)),
         patients=tuple(f"p{index}" for index in range(count)),
         experts=EXPERTS,
         positions=np.zeros(count, int),

@@ -101,6 +101,22 @@ def test_several_drawings_of_a_patient_share_the_volume_and_differ_in_masks():
     assert any((first.masks[name] != second.masks[name]).any() for name in first.masks)
 
 
+def test_passing_experts_differ_from_case_to_case_and_leave_the_named_ones_as_they_are(cohort):
+    visited = replace(cohort, passing=3)
+
+    passing = [tuple(visited[index].masks)[len(cohort.experts) :] for index in range(2)]
+
+    assert len(set(passing[0])) == 3
+    assert passing[0] != passing[1]
+    for name, mask in cohort[0].masks.items():
+        np.testing.assert_array_equal(visited[0].masks[name], mask)
+
+
+def test_no_more_experts_can_pass_by_than_there_are():
+    with pytest.raises(InputError, match="256"):
+        PhantomCohort(passing=257)
+
+
 def test_a_shift_nobody_has_heard_of_is_refused():
     with pytest.raises(InputError, match="noise, nodule, experts"):
         PhantomCohort(shift="weather")

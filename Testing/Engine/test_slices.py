@@ -39,11 +39,11 @@ def a_set(patients: int = 10) -> SliceSet:
     return slices(*[a_case(f"p{number}", range(3, 6)) for number in range(patients)])
 
 
-def test_every_marked_slice_and_one_nearby_empty_one_are_kept():
+def test_every_marked_slice_and_the_empty_ones_next_to_them_are_kept():
     found = slices(a_case("p", range(3, 6)))
 
-    assert found.positions.tolist() == [2, 3, 4, 5]
-    assert found.masks.any((1, 2, 3)).tolist() == [False, True, True, True]
+    assert found.positions.tolist() == [2, 3, 4, 5, 6]
+    assert found.masks.any((1, 2, 3)).tolist() == [False, True, True, True, False]
 
 
 def test_slices_on_the_grid_of_the_volume_are_its_own_voxels():
@@ -69,9 +69,25 @@ def test_a_cohort_of_one_patient_cannot_be_split():
         slices(a_case("p", range(3, 6))).split(0.1, seed=0)
 
 
-def test_cases_with_other_experts_are_refused_by_name():
+def test_a_case_with_fewer_experts_is_refused_by_name():
     with pytest.raises(InputError, match="case-q"):
-        slices(a_case("p", range(3)), a_case("q", range(3), experts=("A", "C")))
+        slices(a_case("p", range(3)), a_case("q", range(3), experts=("A",)))
+
+
+def test_other_experts_of_other_cases_are_known_by_their_place_among_all():
+    found = slices(a_case("p", range(3)), a_case("q", range(3), experts=("C", "A")))
+
+    assert found.experts == ("A", "B", "C")
+    named = [[found.experts[place] for place in row] for row in found.drawn_by]
+    assert named == [["A", "B"] if patient == "p" else ["C", "A"] for patient in found.patients]
+
+
+def test_where_a_column_has_to_be_an_expert_cases_by_other_experts_are_refused():
+    assert a_set().of_the_same_experts().experts == ("A", "B")
+    with pytest.raises(InputError, match="3 experts"):
+        slices(
+            a_case("p", range(3)), a_case("q", range(3), experts=("A", "C"))
+        ).of_the_same_experts()
 
 
 def test_the_same_iteration_always_draws_the_same_batch_and_the_next_another():

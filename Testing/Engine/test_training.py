@@ -57,6 +57,7 @@ def disks(count: int = 24) -> SliceSet:
     return SliceSet(
         images=np.array(images, np.float32),
         masks=np.array(masks, np.uint8),
+        drawn_by=np.tile([0, 1], (count, 1)),
         patients=tuple(f"p{number}" for number in range(count)),
         experts=("A", "B"),
         positions=np.zeros(count, int),

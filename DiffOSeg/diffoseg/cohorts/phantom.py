@@ -8,8 +8,8 @@ Synthetic data: good for testing methods, never clinical evidence.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -23,7 +23,12 @@ from .simulated import DEFAULT_EXPERTS, Style, View, draw, draw_latents, style_p
 
 REGION_EDGE = 45.0  # mm in plane
 
-_SCENE, _CASE, _TRUTH, ENUMERATED = range(4)  # what a stream of random numbers is for
+POPULATION = 256
+"""How many experts take turns in passing by."""
+
+_PASSING_SEED = 0x9A55
+
+_SCENE, _CASE, _TRUTH, ENUMERATED, _PASSING = range(5)  # what a stream of random numbers is for
 
 SHIFTS: dict[str, Recipe] = {
     "noise": Recipe(noise=(55.0, 75.0), grain=0.9),
@@ -47,6 +52,8 @@ class PhantomCohort(Sequence[Case]):
         cases: number of patients.
         experts: the simulated experts; replaced by unseen ones where ``shift`` is "experts".
         draws: cases per patient: the same volume, drawn again by every expert.
+        passing: how many others draw each case besides, different ones of a population of
+            POPULATION from case to case; a network learns from them how experts vary.
         size: (K, J, I) voxels.
         spacing: mm along (x, y, z).
         shift: None, or what differs from the training distribution: "noise" (another scanner),
@@ -59,6 +66,7 @@ class PhantomCohort(Sequence[Case]):
     cases: int = 64
     experts: tuple[Style, ...] = DEFAULT_EXPERTS
     draws: int = 1
+    passing: int = 0
     size: Size = (12, 96, 96)
     spacing: Spacing = (0.7, 0.7, 2.0)
     shift: str | None = None
@@ -68,6 +76,8 @@ class PhantomCohort(Sequence[Case]):
             raise InputError(f"There is no shift {self.shift!r}. Choose from {', '.join(SHIFTS)}.")
         if min(self.cases, self.draws, *self.size, len(self.experts)) < 1:
             raise InputError("A phantom cohort needs at least one case, draw, voxel and expert.")
+        if not 0 <= self.passing <= POPULATION:
+            raise InputError(f"From 0 to {POPULATION} experts can pass by, not {self.passing}.")
         if self.shift == "experts":
             unseen = style_population(self.seed, len(self.experts))
             object.__setattr__(self, "experts", unseen)
@@ -88,7 +98,8 @@ class PhantomCohort(Sequence[Case]):
         index = range(len(self))[index]
         patient, session = divmod(index, self.draws)
         scene, view = self.scene(index)
-        drawings = self._drawings(view, index, (_CASE, session), 1)
+        everyone = (*self.experts, *self._passing_by(index, session))
+        drawings = self._drawings(everyone, view, index, (_CASE, session), 1)
         suffix = f"-{session + 1}" if self.draws > 1 else ""
         label = f"phantom-{self.shift + '-' if self.shift else ''}{self.seed}-{patient:04d}"
         geometry = self._geometry()
@@ -113,16 +124,26 @@ class PhantomCohort(Sequence[Case]):
         The Monte-Carlo truth (tier M): probabilities estimated from it have a standard error of
         sqrt(p (1 - p) / draws).
         """
-        return self._drawings(self.scene(index)[1], index, (_TRUTH,), draws)
+        return self._drawings(self.experts, self.scene(index)[1], index, (_TRUTH,), draws)
 
     def _drawings(
-        self, view: View, index: int, purpose: tuple[int, ...], draws: int
+        self,
+        experts: Sequence[Style],
+        view: View,
+        index: int,
+        purpose: tuple[int, ...],
+        draws: int,
     ) -> dict[str, np.ndarray]:
         drawings = {}
-        for row, style in enumerate(self.experts):
+        for row, style in enumerate(experts):
             latents = draw_latents(self.stream(index, *purpose, row), style, view, draws)
             drawings[style.name] = view.paste(draw(view, style, latents))
         return drawings
+
+    def _passing_by(self, index: int, session: int) -> list[Style]:
+        """Return who else draws a case."""
+        lot = self.stream(index, _PASSING, session).permutation(POPULATION)[: self.passing]
+        return [_population()[number] for number in lot]
 
     def stream(self, index: int, *purpose: int) -> np.random.Generator:
         """Return the random numbers that a case's patient has for one purpose, from the start."""
@@ -135,6 +156,12 @@ class PhantomCohort(Sequence[Case]):
         """Return a grid off the scanner's centre, as the lungs are."""
         k, j, i = self.size
         return Geometry((i, j, k), self.spacing, origin=(-90.0, -40.0, -120.0))
+
+
+@cache
+def _population() -> tuple[Style, ...]:
+    styles = style_population(_PASSING_SEED, POPULATION)
+    return tuple(replace(style, name=f"Passing {number}") for number, style in enumerate(styles, 1))
 
 
 def _region(geometry: Geometry, center: tuple[float, float, float]) -> Box:

@@ -41,7 +41,8 @@ class FastConfig(NetworkConfig):
         image_channels: channels of the image, 1 or more.
         mask_distance: in how many pixels two experts' masks differ on average (D), rounded, which
             turns a noise level into information.
-        experts: how many experts the network knows, 1 or more.
+        experts: how many experts the network knows by name, 1 or more.
+        population: how many others it has learnt from, whose codes say how experts vary.
         encoder_widths: channels of the encoder's levels; each level halves the resolution.
         decoder_widths: channels of the decoder's levels, as many as the encoder's.
         code_width: numbers in an expert's code.
@@ -52,6 +53,7 @@ class FastConfig(NetworkConfig):
     image_channels: int
     mask_distance: int
     experts: int
+    population: int = 0
     encoder_widths: tuple[int, ...] = (24, 48, 96, 128)
     decoder_widths: tuple[int, ...] = (16, 32, 48, 64)
     code_width: int = 16
@@ -60,7 +62,8 @@ class FastConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         widths = (*self.encoder_widths, *self.decoder_widths)
-        if self.image_channels < 1 or self.experts < 1 or self.mask_distance < 1:
+        counts = (self.image_channels, self.experts, self.mask_distance, self.population + 1)
+        if min(counts) < 1:
             raise InputError("A fast network has an image channel, an expert and a mask distance.")
         if len(self.encoder_widths) != len(self.decoder_widths) or len(self.encoder_widths) < 2:
             raise InputError("The encoder and the decoder of a fast network have the same levels.")
@@ -117,6 +120,7 @@ class FastNetwork(nn.Module):
     """Predict p(x_0 | x_t, image, expert) in two parts: ``encode`` once, ``step`` at every step.
 
     Row e of ``codes`` is expert e; the last row is "whoever of them", who stands for the mixture.
+    ``population`` holds the codes of others, whom nobody asks for: where a new expert may lie.
     Images of any size that is a multiple of ``config.stride``.
     """
 
@@ -126,6 +130,7 @@ class FastNetwork(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.codes = nn.Parameter(0.5 * torch.randn(config.experts + 1, config.code_width))
+        self.population = nn.Parameter(0.5 * torch.randn(config.population, config.code_width))
         self.presence = nn.Sequential(
             nn.Linear(self.encoder.summary_width + config.code_width, 64),
             nn.SiLU(),

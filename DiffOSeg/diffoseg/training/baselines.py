@@ -128,6 +128,7 @@ def train_baseline(
         progress: called at every validation.
         cancel: asked at every iteration.
     """
+    training, held_out = training.of_the_same_experts(), held_out.of_the_same_experts()
     torch.manual_seed(settings.seed)
     network = PlainUNet(config, _heads(kind, training.experts))
     best = _Best(held_out, kind, settings.edge, device)

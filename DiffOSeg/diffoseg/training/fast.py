@@ -1,12 +1,16 @@
 """The fast kind: one network learns everyone's masks and presence at once.
 
-Each image of a batch is encoded once and shown with every expert's mask. What is minimised is the
+Each image of a batch is encoded once and shown with every drawing of it. What is minimised is the
 cross-entropy per pixel of the clean mask where there is one, and that of presence: from the image
-alone, and from a noisy mask. A share of the masks is shown without saying whose they are, so that
-the network also knows the mixture.
+alone, and from a noisy mask. A share of the named experts' masks is shown without saying whose they
+are, so that the network also knows the mixture.
+
+Besides the experts whom the model will know by name there may be others who drew some cases only.
+Each of them has a code too, so that the codes fill the space in which a new expert will be found.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..diffusion import CategoricalSchedule, draw_times, q_sample
+from ..errors import InputError
 from ..experts import ExpertPanel
 from ..metadata import ModelMetadata
 from ..model import Model
 from ..networks.fast import FastConfig, FastNetwork, Features
+from ..weights import content_hash
 from .loop import LoopSettings, Progress, train
 from .objective import centre_crop, mask_distance_of, validation_rows
 from .slices import Batch, SliceSet
@@ -26,7 +32,8 @@ from .slices import Batch, SliceSet
 STEPS = 8
 """Steps a sample; with presence and expert told apart, more of them gained nothing measurable."""
 
-_WHOEVER = 0.12  # share of the masks that are shown without their expert
+_NEW_CODE = 0.5  # spread of the codes of others, at first, as a share of that of a new network
+_WHOEVER = 0.12  # share of the named experts' masks that are shown without saying whose they are
 _EMPTY = 0.4  # share of the empty masks that presence is learnt from
 _PRESENCE = 0.02  # weight of presence, in nats a mask, against the mask's nats a pixel
 
@@ -38,6 +45,8 @@ def train_fast(
     settings: LoopSettings,
     folder: Path,
     *,
+    named: int | None = None,
+    start: Model | None = None,
     device: torch.device,
     progress: Progress | None = None,
     cancel: Callable[[], bool] | None = None,
@@ -50,26 +59,34 @@ def train_fast(
         metadata: of the model, of the kind "fast"; the mask distance is measured here.
         settings: how long and how fast.
         folder: where the checkpoint and the curve go; a run there is taken up again.
+        named: how many of the slices' experts, the first ones, the model shall know by name; None
+            is all. The others have to be drawn like the named ones, on some slices only.
+        start: a fast model of as many named experts to begin with, instead of from nothing.
         device: where to train.
         progress: called at every validation.
         cancel: asked at every iteration.
+
+    Raises InputError when ``start`` has another number of experts or another kind of image.
     """
     schedule = CategoricalSchedule.cosine(variant="exact")
-    distance = mask_distance_of(training)
+    experts = training.experts[:named]
     torch.manual_seed(settings.seed)
-    config = FastConfig(
-        len(metadata.image_channels), max(1, round(distance)), len(training.experts)
-    )
+    network = _begun(training, len(experts), len(metadata.image_channels), start)
+    distance = float(network.config.mask_distance)
     shown = held_out.take(validation_rows(held_out))
 
     run = train(
-        FastNetwork(config),
+        network,
         training,
         lambda network, batch: fast_loss(network, schedule, distance, batch, device),
         lambda network: _validation(network, shown, settings.edge, device),
         settings,
         folder,
-        identity={"kind": "fast"},
+        identity={
+            "kind": "fast",
+            "named experts": len(experts),
+            "start": None if start is None else content_hash(start),
+        },
         device=device,
         progress=progress,
         cancel=cancel,
@@ -78,10 +95,30 @@ def train_fast(
         consensus=None,
         personal=None,
         schedule=schedule,
-        panel=ExpertPanel.of(*training.experts),
+        panel=ExpertPanel.of(*experts),
         metadata=metadata.with_training(distance, {"fast": run.summary()}),
         fast=run.average.cpu(),
     )
+
+
+def _begun(training: SliceSet, named: int, channels: int, start: Model | None) -> FastNetwork:
+    """Return a network to train: new, or with all that ``start`` has learnt but its population."""
+    others = len(training.experts) - named
+    if start is None:
+        distance = max(1, round(mask_distance_of(training)))
+        return FastNetwork(FastConfig(channels, distance, named, others))
+    learnt = start.fast
+    if learnt is None or (learnt.config.experts, learnt.config.image_channels) != (named, channels):
+        raise InputError(
+            f"The model to begin with is not a fast one of {named} experts and {channels} image"
+            " channels. Begin with another one, or from nothing."
+        )
+    network = FastNetwork(replace(learnt.config, population=others))
+    state = dict(learnt.state_dict(), population=network.population.detach())
+    # New codes start amid the known ones, so that nobody begins as a stranger to the decoder.
+    state["population"] = learnt.codes[:-1].detach().mean(0) + _NEW_CODE * state["population"]
+    network.load_state_dict(state)
+    return network
 
 
 def fast_loss(
@@ -95,28 +132,31 @@ def fast_loss(
     images = torch.from_numpy(np.ascontiguousarray(batch.images)).to(device)
     masks = torch.from_numpy(np.ascontiguousarray(batch.masks > 0)).to(device)  # (B, M, e, e)
     features = network.encode(images)
+    drawn_by = torch.from_numpy(batch.drawn_by).to(device)
     marked = masks.flatten(2).any(2)  # (B, M)
-    image, expert = _rows(marked, batch.random)
-    mask, there = masks[image, expert], marked[image, expert].float()
+    image, drawing = _rows(marked, batch.random)
+    mask, there = masks[image, drawing], marked[image, drawing].float()
     noisy, survival = _noised(mask, schedule, mask_distance, batch.random)
-    whoever = torch.from_numpy(batch.random.random(len(image)) < _WHOEVER).to(device)
-    code = network.codes[torch.where(whoever, network.anyone, expert)]
+    expert = drawn_by[image, drawing]
+    unsaid = torch.from_numpy(batch.random.random(len(image)) < _WHOEVER).to(device)
+    whoever = unsaid & (expert < network.config.experts)
+    code = torch.where(whoever[:, None], network.codes[network.anyone], _codes(network, expert))
     belief = network.step(features.rows(image), noisy, survival, code)
     errors = functional.binary_cross_entropy_with_logits(
         belief.logits, mask.float(), reduction="none"
     ).mean((1, 2))
     of_masks = (errors * there).sum() / there.sum().clamp(min=1)
     seen = functional.binary_cross_entropy_with_logits(belief.presence, there)
-    return of_masks + _PRESENCE * (seen + _presence_loss(network, features, marked))
+    return of_masks + _PRESENCE * (seen + _presence_loss(network, features, marked, drawn_by))
 
 
 def _rows(marked: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return image and expert of the masks to learn from: all that mark something, some empty."""
+    """Return image and number of the drawings to learn from: all that mark anything, some empty."""
     empty = torch.from_numpy(random.random(tuple(marked.shape)) < _EMPTY).to(marked.device)
-    image, expert = (marked | empty).nonzero(as_tuple=True)
+    image, drawing = (marked | empty).nonzero(as_tuple=True)
     if len(image) == 0:
-        image = expert = torch.zeros(1, dtype=torch.int64, device=marked.device)
-    return image, expert
+        image = drawing = torch.zeros(1, dtype=torch.int64, device=marked.device)
+    return image, drawing
 
 
 def _noised(
@@ -135,11 +175,22 @@ def _noised(
     return 2.0 * noisy - 1, survival.to(mask.device)
 
 
-def _presence_loss(network: FastNetwork, features: Features, marked: Tensor) -> Tensor:
-    """Return the cross-entropy of presence from the image alone, everyone's and whoever's."""
-    codes = network.codes[:, None].expand(-1, len(marked), -1)
-    logits = torch.stack([network.presence_logit(features, code) for code in codes], 1)
-    wanted = torch.cat([marked.float(), marked.float().mean(1, keepdim=True)], 1)
+def _codes(network: FastNetwork, expert: Tensor) -> Tensor:
+    """Return the codes of experts by their place among the slices' experts, (..., code_width)."""
+    known = torch.cat([network.codes[:-1], network.population])
+    return known[expert]
+
+
+def _presence_loss(
+    network: FastNetwork, features: Features, marked: Tensor, drawn_by: Tensor
+) -> Tensor:
+    """Return the cross-entropy of presence from the image alone, of every drawing and whoever's."""
+    named = (drawn_by < network.config.experts).float()
+    whoever = (marked * named).sum(1) / named.sum(1).clamp(min=1)
+    anyone = network.codes[network.anyone].expand(len(marked), 1, -1)
+    codes = torch.cat([_codes(network, drawn_by), anyone], 1)  # (B, M + 1, code_width)
+    logits = torch.stack([network.presence_logit(features, code) for code in codes.unbind(1)], 1)
+    wanted = torch.cat([marked.float(), whoever[:, None]], 1)
     return functional.binary_cross_entropy_with_logits(logits, wanted)
 
 
@@ -149,16 +200,17 @@ def _validation(
     """Return "first step", cross-entropy per pixel, "Dice" of it, and "presence", on held-out."""
     images = torch.from_numpy(np.ascontiguousarray(centre_crop(shown.images, edge))).to(device)
     masks = torch.from_numpy(np.ascontiguousarray(centre_crop(shown.masks, edge)) > 0).to(device)
+    drawn_by = torch.from_numpy(shown.drawn_by).to(device)
     features = network.encode(images)
     marked = masks.flatten(2).any(2)
-    image, expert = marked.nonzero(as_tuple=True)
+    image, drawing = (marked & (drawn_by < network.config.experts)).nonzero(as_tuple=True)
     none = torch.zeros(len(image), device=device)
-    mask, code = masks[image, expert], network.codes[expert]
+    mask, code = masks[image, drawing], network.codes[drawn_by[image, drawing]]
     logits = network.step(features.rows(image), mask.float(), none, code).logits
     predicted, drawn = logits > 0, mask
     overlap = 2 * (predicted & drawn).sum((1, 2)) / (predicted.sum((1, 2)) + drawn.sum((1, 2)))
     return {
         "first step": float(functional.binary_cross_entropy_with_logits(logits, mask.float())),
         "Dice": float(overlap.mean()),
-        "presence": float(_presence_loss(network, features, marked)),
+        "presence": float(_presence_loss(network, features, marked, drawn_by)),
     }

@@ -13,7 +13,8 @@ from .slices import SliceSet, slices_of
 
 SPLIT = "split.json"
 _VALIDATION_SHARE = 0.1
-_ROOM = 16  # pixels that a crop can shift by, as augmentation
+ROOM = 16
+"""Pixels that a crop can shift by, as augmentation."""
 
 
 def prepare(
@@ -29,7 +30,7 @@ def prepare(
         cohort,
         spacing_mm=metadata.spacing_mm,
         intensity=metadata.intensity,
-        edge=metadata.patch + _ROOM,
+        edge=metadata.patch + ROOM,
     )
     path = folder / SPLIT
     if not path.exists():

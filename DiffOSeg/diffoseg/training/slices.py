@@ -15,8 +15,12 @@ from ..errors import InputError
 from ..geometry import GridWindow, ModelGrid
 from ..intensity import IntensityMapping
 
-EMPTY_SHARE = 0.2
-"""Share of kept slices that no expert marked, so that a network learns to leave a slice empty."""
+EMPTY_SHARE = 0.4
+"""Share of kept slices that no expert marked, so that a network learns to leave a slice empty.
+
+Keeping few of them would teach that faint slices are marked more often than they are: of two alike,
+the one that somebody marked is always kept.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,17 @@ class SliceSet:
 
     Attributes:
         images: (N, C, h, w) float32, intensity-mapped.
-        masks: (N, M, h, w) uint8, class of each pixel in each expert's drawing.
+        masks: (N, M, h, w) uint8, class of each pixel in each of M drawings of the slice.
+        drawn_by: (N, M) int, the place in ``experts`` of who made each drawing.
         patients: N names; the unit of every split.
-        experts: M names, the order of the masks.
+        experts: names of all who drew.
         positions: (N,) int, the slice's index in its case.
         cases: N names of the cases.
     """
 
     images: np.ndarray
     masks: np.ndarray
+    drawn_by: np.ndarray
     patients: tuple[str, ...]
     experts: tuple[str, ...]
     positions: np.ndarray
@@ -42,10 +48,41 @@ class SliceSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @classmethod
+    def joined(cls, parts: Sequence["SliceSet"]) -> "SliceSet":
+        """Return the slices of one part or more, whose masks are as many and as large."""
+        experts = tuple(dict.fromkeys(name for part in parts for name in part.experts))
+        place = {name: row for row, name in enumerate(experts)}
+        drawn_by = [
+            np.array([place[name] for name in part.experts])[part.drawn_by] for part in parts
+        ]
+        return cls(
+            images=np.concatenate([part.images for part in parts]),
+            masks=np.concatenate([part.masks for part in parts]),
+            drawn_by=np.concatenate(drawn_by),
+            patients=sum((part.patients for part in parts), ()),
+            experts=experts,
+            positions=np.concatenate([part.positions for part in parts]),
+            cases=sum((part.cases for part in parts), ()),
+        )
+
+    def of_the_same_experts(self) -> "SliceSet":
+        """Return these slices, once it is sure that column m of the masks is expert m throughout.
+
+        Raises InputError when other experts drew other cases.
+        """
+        if self.masks.shape[1] == len(self.experts):
+            return self
+        raise InputError(
+            f"{len(self.experts)} experts drew these cases, but only {self.masks.shape[1]} of them"
+            " drew each. Here every case needs the same experts; train the fast network on such"
+            " cases, or leave the others out."
+        )
+
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hexadecimal, of images, masks, patients and experts."""
+        """Return the SHA-256, in hexadecimal, of images, drawings, patients and experts."""
         digest = hashlib.sha256(repr((self.patients, self.experts)).encode())
-        for array in (self.images, self.masks):
+        for array in (self.images, self.masks, self.drawn_by):
             digest.update(repr((array.shape, str(array.dtype))).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -56,6 +93,7 @@ class SliceSet:
         return SliceSet(
             images=self.images[rows],
             masks=self.masks[rows],
+            drawn_by=self.drawn_by[rows],
             patients=tuple(self.patients[row] for row in rows),
             experts=self.experts,
             positions=self.positions[rows],
@@ -83,27 +121,21 @@ def slices_of(
     """Cut every case into square slices of ``edge`` pixels around its region's centre.
 
     Keeps each slice that any expert marked, and as many unmarked ones as EMPTY_SHARE asks for,
-    nearest to the marked ones first. Raises InputError when the experts differ between cases.
+    nearest to the marked ones first. Raises InputError when the number of experts differs between
+    cases; who they are may.
     """
     parts: list[SliceSet] = []
     for case in cohort:
         part = _slices_of_case(case, spacing_mm, intensity, edge)
-        if parts and part.experts != parts[0].experts:
+        if parts and len(part.experts) != len(parts[0].experts):
             raise InputError(
                 f"Case {case.name} has the experts {', '.join(part.experts)}; the cases before"
-                f" have {', '.join(parts[0].experts)}. Every case needs the same experts."
+                f" have {', '.join(parts[0].experts)}. Every case needs as many experts."
             )
         parts.append(part)
     if not parts:
         raise InputError("The cohort holds no case; give a folder with at least two.")
-    return SliceSet(
-        images=np.concatenate([part.images for part in parts]),
-        masks=np.concatenate([part.masks for part in parts]),
-        patients=sum((part.patients for part in parts), ()),
-        experts=parts[0].experts,
-        positions=np.concatenate([part.positions for part in parts]),
-        cases=sum((part.cases for part in parts), ()),
-    )
+    return SliceSet.joined(parts)
 
 
 def centred_window(grid: ModelGrid, case: Case, edge: int) -> GridWindow:
@@ -127,6 +159,7 @@ def _slices_of_case(
     return SliceSet(
         images=mapped[kept, None].astype(np.float32),
         masks=masks[kept],
+        drawn_by=np.tile(np.arange(len(experts)), (len(kept), 1)),
         patients=(case.patient,) * len(kept),
         experts=experts,
         positions=kept + window.start[0],
@@ -150,12 +183,14 @@ class Batch:
 
     Attributes:
         images: (B, C, e, e) float32.
-        masks: (B, M, e, e) uint8, all experts' drawings of the same slices.
+        masks: (B, M, e, e) uint8, all drawings of the same slices.
+        drawn_by: (B, M) int, the place in the slices' ``experts`` of who made each.
         random: the generator of this iteration, for every later draw of the step.
     """
 
     images: np.ndarray
     masks: np.ndarray
+    drawn_by: np.ndarray
     random: np.random.Generator
 
 
@@ -174,4 +209,4 @@ def draw_batch(slices: SliceSet, iteration: int, *, size: int, edge: int, seed: 
             crop = source[row, :, top : top + edge, left : left + edge]
             crop = np.rot90(crop, turn, axes=(1, 2))
             target.append(crop[:, :, ::-1] if mirror else crop)
-    return Batch(np.stack(images), np.stack(masks), random)
+    return Batch(np.stack(images), np.stack(masks), slices.drawn_by[rows], random)

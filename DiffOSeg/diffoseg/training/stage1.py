@@ -51,7 +51,10 @@ def train_consensus(
         device: where to train.
         progress: called at every validation.
         cancel: asked at every iteration.
+
+    Raises InputError when not every case was drawn by the same experts.
     """
+    training, held_out = training.of_the_same_experts(), held_out.of_the_same_experts()
     torch.manual_seed(settings.seed)
     network = UNet(config)
     schedule = CategoricalSchedule.cosine(variant="exact")

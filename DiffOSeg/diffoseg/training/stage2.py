@@ -32,10 +32,12 @@ def train_personal(
     """Train the experts' network from ``base`` and return the model that holds both networks.
 
     Each slice of a batch is shown with one expert drawn at random, and that expert's mask. Raises
-    WeightsError when ``base`` has no consensus network to start from.
+    WeightsError when ``base`` has no consensus network to start from, and InputError when not every
+    case was drawn by the same experts.
     """
     if base.consensus is None:
         raise WeightsError("Stage II starts from a stage I model, and these weights hold none.")
+    training, held_out = training.of_the_same_experts(), held_out.of_the_same_experts()
     torch.manual_seed(settings.seed)
     network = widen(base.consensus, experts=len(training.experts))
     schedule, distance = base.schedule, base.metadata.mask_distance
