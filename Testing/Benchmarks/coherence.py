@@ -1,27 +1,60 @@
-"""Measure how much a sample flickers from slice to slice, beside the experts' own drawings.
+"""Measure how much a drawing flickers from slice to slice, beside the experts' own drawings.
 
     python Testing/Benchmarks/coherence.py [WEIGHTS] --cases N
 
-Flicker is the mean of 1 - IoU between the masks of neighbouring slices of one drawing, over
-neighbours of which at least one is marked. The samples are drawn with several correlations of the
-noise between slices; the one whose flicker is nearest to the experts' own is the right one.
+The *flicker* of a drawing is the mean of 1 - IoU between its masks on neighbouring slices, over
+the neighbours of which at least one is marked: 0 where every slice repeats the last, 1 where none
+overlaps the next. A lesion that tapers flickers too, so the experts' own drawings of the same
+phantoms, on the same grid, are the yardstick. A *gap* is a drawing with an unmarked slice between
+two marked ones. Differences are paired: samples minus drawings of the same phantom and the same
+expert, with a 95 % interval over phantoms (bootstrap).
+
+The samples are drawn with several correlations of the noise between slices; presence is drawn once
+for all slices of a sample, as everywhere.
 """
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from diffoseg import segmentation
+from diffoseg import drawing
 from diffoseg.allocator import keep_freed_memory
 from diffoseg.cohorts.case import Case
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.geometry import Box
+from diffoseg.intervals import Estimate, interval, patient_weights
 from diffoseg.segmentation import Segmenter
 from diffoseg.weights import load_model
 
 SEED = 9002
+DRAWS = 16
 COHERENCES = (0.0, 0.5, 0.9, 1.0)
+
+Drawings = Mapping[str, np.ndarray]
+"""Expert to masks, bool (N, K, J, I)."""
+
+
+@dataclass(frozen=True)
+class Flicker:
+    """Of one set of drawings of every phantom.
+
+    Attributes:
+        flicker: (phantoms, experts), NaN where nothing is marked.
+        gaps: share of the marked drawings with a gap, (phantoms, experts), NaN alike.
+    """
+
+    flicker: np.ndarray
+    gaps: np.ndarray
+
+    @classmethod
+    def of(cls, phantoms: Sequence[Drawings]) -> "Flicker":
+        """Measure the drawings of phantoms, all by the same experts."""
+        measured = [[(flicker(n), gaps(n)) for n in drawn.values()] for drawn in phantoms]
+        both = np.array(measured)
+        return cls(both[..., 0], both[..., 1])
 
 
 def flicker(drawings: np.ndarray) -> float:
@@ -33,6 +66,43 @@ def flicker(drawings: np.ndarray) -> float:
     return float((1 - overlap[marked] / union[marked]).mean()) if marked.any() else float("nan")
 
 
+def gaps(drawings: np.ndarray) -> float:
+    """Return the share of the marked drawings (N, K, J, I) bool with an unmarked slice between."""
+    marked = drawings.any((2, 3))
+    marked = marked[marked.any(1)]
+    if not len(marked):
+        return float("nan")
+    before = np.logical_or.accumulate(marked, 1)
+    after = np.logical_or.accumulate(marked[:, ::-1], 1)[:, ::-1]
+    return float((before & after & ~marked).any(1).mean())
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Return the mean of first minus second, (phantoms, experts), where neither is NaN."""
+    difference = first - second
+    known = ~np.isnan(difference)
+    total, count = np.where(known, difference, 0).sum(1), known.sum(1)
+    weights = patient_weights([str(phantom) for phantom in range(len(difference))])
+    replicates = weights @ total / np.maximum(weights @ count, 1)
+    return interval(float(total.sum() / count.sum()), replicates, len(difference))
+
+
+def samples_of(
+    model_on: Segmenter, cohort: PhantomCohort, samples: int, steps: int | None
+) -> list[Drawings]:
+    """Return the samples of every expert on every phantom."""
+    experts = model_on.model.experts
+    return [
+        {
+            name: result.samples
+            for name, result in model_on.segment(
+                case.volume, _one_view(case), experts, samples, steps
+            ).results.items()
+        }
+        for case in cohort
+    ]
+
+
 def _one_view(case: Case) -> Box:
     """Return the case's region, a little narrower in plane, so that one tile holds it."""
     lower, upper = np.array(case.region.lower), np.array(case.region.upper)
@@ -41,32 +111,32 @@ def _one_view(case: Case) -> Box:
 
 
 def main() -> int:
-    """Print the flicker of the experts and of the model at every correlation."""
+    """Print the flicker of the experts, and of the model at every correlation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", nargs="?")
-    parser.add_argument("--cases", type=int, default=4)
-    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--cases", type=int, default=24)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--correlations", type=float, nargs="+", default=COHERENCES)
     arguments = parser.parse_args()
     keep_freed_memory()
-    model = load_model(arguments.weights)
+    segmenter = Segmenter(load_model(arguments.weights), "cpu")
     cohort = PhantomCohort(seed=SEED, cases=arguments.cases)
-    truth = [
-        flicker(drawings)
-        for index in range(len(cohort))
-        for drawings in cohort.case_truth(index, 16).values()
-    ]
-    print(f"experts' own drawings  {np.nanmean(truth):.3f}")
-    for coherence in COHERENCES:
-        segmentation.COHERENCE = coherence
-        found = [
-            flicker(result.samples)
-            for case in cohort
-            for result in Segmenter(model, "cpu")
-            .segment(case.volume, _one_view(case), model.experts, arguments.samples)
-            .results.values()
-        ]
-        print(f"samples, correlation {coherence:.1f}  {np.nanmean(found):.3f}", flush=True)
+    truth = Flicker.of([cohort.case_truth(index, DRAWS) for index in range(len(cohort))])
+    print(f"{'':24}{'flicker':>8}  {'minus the experts':28}{'gaps':>8}")
+    print(_row("experts' own drawings", truth, ""), flush=True)
+    for coherence in arguments.correlations:
+        drawing.COHERENCE = coherence
+        drawn = samples_of(segmenter, cohort, arguments.samples, arguments.steps)
+        found = Flicker.of(drawn)
+        difference = str(paired(found.flicker, truth.flicker))
+        print(_row(f"samples, correlation {coherence:g}", found, difference), flush=True)
     return 0
+
+
+def _row(label: str, found: Flicker, difference: str) -> str:
+    mean, with_gap = np.nanmean(found.flicker), np.nanmean(found.gaps)
+    return f"{label:24}{mean:8.3f}  {difference:28}{with_gap:8.1%}"
 
 
 if __name__ == "__main__":
