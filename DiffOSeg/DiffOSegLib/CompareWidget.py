@@ -53,6 +53,7 @@ class CompareWidget:
         ui.gridButton.connect("clicked(bool)", self._onGrid)
         ui.disagreementButton.connect("clicked(bool)", self._onDisagreement)
         ui.tableButton.connect("clicked(bool)", self._onTable)
+        views.watchGrid(self._showWhetherGrid)
 
     def setParameters(
         self, parameters: DiffOSegParameterNode | None, card: ModelCard | None
@@ -73,7 +74,7 @@ class CompareWidget:
         parameters, ui = self._parameters, self._ui
         ui.disagreementButton.enabled = parameters.resultDisagreement is not None
         ui.tableButton.enabled = parameters.resultTable is not None
-        ui.gridButton.checked = self._views.gridShown
+        self._showWhetherGrid()
         ui.keysLabel.text = _(
             "Keys: 0 the consensus alone, 1 to {n} an expert alone, the same key again all of"
             " them, U the disagreement."
@@ -132,6 +133,9 @@ class CompareWidget:
         else:
             self._views.showGrid(self._parameters.resultSegmentation, self._scan())
         self.update()
+
+    def _showWhetherGrid(self) -> None:
+        self._ui.gridButton.checked = self._views.gridShown
 
     def _onDisagreement(self, *_args: object) -> None:
         if self._parameters:

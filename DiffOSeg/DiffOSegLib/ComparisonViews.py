@@ -5,6 +5,7 @@ nodes and foregrounds are put back when a view is left, when what it shows is de
 scene is closed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -26,6 +27,7 @@ class ComparisonViews(VTKObservationMixin):
         self._outlines, self._overlay = Outlines(), DisagreementOverlay()
         self._inGrid: tuple[str, str] | None = None  # IDs of the segmentation and the volume
         self._formerlyVisible: dict[str, list[str]] = {}
+        self._onGridLeft: Callable[[], None] = lambda: None
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onStartClose)
@@ -62,6 +64,10 @@ class ComparisonViews(VTKObservationMixin):
         """Whether the layout is the grid."""
         return ExpertGrid.isShown()
 
+    def watchGrid(self, onLeft: Callable[[], None]) -> None:
+        """Have this called whenever the grid was left, also by another layout or a closed scene."""
+        self._onGridLeft = onLeft
+
     def showGrid(
         self,
         segmentationNode: slicer.vtkMRMLSegmentationNode | None,
@@ -92,6 +98,7 @@ class ComparisonViews(VTKObservationMixin):
         """Put the reader's layout and display nodes back; harmless where no grid is shown."""
         self._unwatchGrid()
         ExpertGrid.leave()
+        self._onGridLeft()
 
     def _unwatchGrid(self) -> None:
         self.removeObservers(self._onLayoutModified)

@@ -101,7 +101,11 @@ def roiRegion(
         raise InputError(_("The box is empty. Drag its faces apart, around the finding."))
     toWorld = arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix())
     corners = moved(cornersOf(-size / 2, size / 2), toWorld)
-    return _boxAround(moved(corners, _fromWorldTo(volumeNode)), volumeNode)
+    outside = _(
+        "The box {name} lies outside {volume}. Drag it onto the scan, or clear the choice for a new"
+        " box at the crosshair."
+    ).format(name=roiNode.GetName(), volume=volumeNode.GetName())
+    return _boxAround(moved(corners, _fromWorldTo(volumeNode)), volumeNode, 0.0, outside)
 
 
 def segmentRegion(
@@ -125,7 +129,10 @@ def segmentRegion(
             )
         )
     toVolume = _fromWorldTo(volumeNode) @ _toWorldFrom(segmentationNode)
-    return _boxAround(moved(corners, toVolume), volumeNode, marginMm)
+    outside = _(
+        "The segment {name} lies outside {volume}. Choose one that was drawn on it."
+    ).format(name=segment.GetName(), volume=volumeNode.GetName())
+    return _boxAround(moved(corners, toVolume), volumeNode, marginMm, outside)
 
 
 def defaultBox(volumeNode: slicer.vtkMRMLVolumeNode) -> Box:
@@ -256,10 +263,18 @@ def _fromWorldTo(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
 
 
 def _boxAround(
-    points: np.ndarray, volumeNode: slicer.vtkMRMLVolumeNode, marginMm: float = 0.0
+    points: np.ndarray, volumeNode: slicer.vtkMRMLVolumeNode, marginMm: float, outside: str
 ) -> Box:
-    """Return the box, LPS, around RAS points (n, 3); raise InputError where no voxel is in it."""
+    """Return the box, LPS, around RAS points (n, 3) and a margin.
+
+    Raises InputError with the sentence ``outside`` where no voxel is in it: the engine's own one
+    names coordinates, which are neither Slicer's nor those of a volume under a transform.
+    """
     lps = moved(points, _RAS_TO_LPS)
     box = Box(tuple(lps.min(0) - marginMm), tuple(lps.max(0) + marginMm))
-    geometryOf(volumeNode).require_overlap(box)
+    geometry = geometryOf(volumeNode)
+    try:
+        geometry.require_overlap(box)
+    except InputError as error:
+        raise InputError(outside) from error
     return box

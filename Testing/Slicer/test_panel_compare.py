@@ -133,6 +133,17 @@ def test_the_grid_comes_and_goes_and_the_readers_layout_is_back(compared, ui):
     assert not ui.gridButton.checked
 
 
+def test_the_grid_button_is_up_again_when_the_reader_chooses_another_layout(compared, ui):
+    ui.gridButton.click()
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
+    assert not ui.gridButton.checked
+
+    ui.gridButton.click()
+    assert ui.gridButton.checked
+    ui.tableButton.click()
+    assert not ui.gridButton.checked
+
+
 def test_results_are_shown_over_the_scan_they_are_of_when_another_is_chosen(compared, ui):
     scan = compared.parameters.inputVolume
     compared.parameters.inputVolume = add_volume(name="another")

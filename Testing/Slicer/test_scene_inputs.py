@@ -231,8 +231,12 @@ class TestTheRegionOfAnRoi:
                 inputs.roiRegion(roiNode, volumeNode)
 
     def test_is_refused_outside_the_volume(self, inputs):
-        with pytest.raises(InputError, match="outside the volume"):
-            inputs.roiRegion(anRoi((500, 0, 0), (10, 10, 10)), aScan())
+        roiNode, volumeNode = anRoi((500, 0, 0), (10, 10, 10)), aScan()
+        with pytest.raises(InputError) as caught:
+            inputs.roiRegion(roiNode, volumeNode)
+        names = f"The box {roiNode.GetName()} lies outside {volumeNode.GetName()}. Drag it"
+        assert str(caught.value).startswith(names)
+        assert "LPS" not in str(caught.value)
 
     def test_is_refused_under_a_transform_that_bends_it(self, inputs):
         with pytest.raises(InputError, match="bends"):
@@ -319,6 +323,11 @@ class TestTheRegionOfASegment:
                 inputs.segmentRegion(node, segmentID, volumeNode, 0.0)
         with pytest.raises(InputError, match="mine is empty"):
             inputs.segmentRegion(empty, "mine", volumeNode, 0.0)
+
+    def test_is_refused_where_it_lies_on_another_scan(self, inputs, mask):
+        segmentationNode = aSegmentation(aScan(origin=(900, 0, 0)), mask)
+        with pytest.raises(InputError, match=r"The segment .* lies outside .* drawn on it\."):
+            inputs.segmentRegion(segmentationNode, "mine", aScan(), 5.0)
 
 
 class TestTheDefaultRoi:
