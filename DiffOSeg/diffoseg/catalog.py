@@ -6,6 +6,7 @@ Slicer's own process can list the models and their experts. Nothing of the tenso
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -168,7 +169,7 @@ def check_format(file: str, header: Mapping[str, str]) -> None:
 def parsed(file: str, header: Mapping[str, str], part: str) -> Any:
     """Return one part of a header's text map, which is JSON; raises WeightsError if it is not."""
     try:
-        return json.loads(header[part], parse_constant=_refuse_constant)
+        return json.loads(header[part], parse_constant=_refuse_constant, parse_float=_finite_number)
     except (KeyError, ValueError, RecursionError) as error:
         raise changed(file) from error
 
@@ -202,6 +203,13 @@ def _read_header(path: Path) -> dict[str, str]:
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise damaged(path.name)
     return texts
+
+
+def _finite_number(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        _refuse_constant(digits)
+    return number
 
 
 def _refuse_constant(name: str) -> None:

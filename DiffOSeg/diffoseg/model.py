@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .calibration import IDENTITY, Calibration
 from .diffusion import CategoricalSchedule
 from .errors import InputError
 from .experts import ExpertPanel
@@ -31,6 +32,7 @@ class Model:
         panel: the experts, in the order of the network's rows.
         metadata: what the model says about itself.
         fast: the fast network, or None.
+        calibration: how the fast network's logits are corrected; of the paper's nothing is.
 
     The networks answer in evaluation mode, into which they are put here.
     """
@@ -41,6 +43,7 @@ class Model:
     panel: ExpertPanel
     metadata: ModelMetadata
     fast: FastNetwork | None = None
+    calibration: Calibration = IDENTITY
 
     def __post_init__(self) -> None:
         if not self._networks:
@@ -49,6 +52,8 @@ class Model:
             raise InputError("A fast network stands alone; the paper's are another model.")
         if (self.fast is not None) != (self.metadata.kind == "fast"):
             raise InputError(f"These networks are not of the kind {self.metadata.kind!r}.")
+        if self.fast is None and self.calibration != IDENTITY:
+            raise InputError("Only a fast network is calibrated; leave it out of the paper's.")
         if self.consensus is not None and self.consensus.config.experts:
             raise InputError("A network that knows experts cannot be the consensus network.")
         knowing = self.personal or self.fast

@@ -7,8 +7,9 @@ The header's text map holds
     metadata, schedule       JSON: ModelMetadata, CategoricalSchedule
     networks                 JSON: a UNetConfig or FastConfig for each network
     experts                  JSON: a list of {name, description}
+    calibration              JSON: a Calibration, where there is one
     content_hash             SHA-256 of the tensors, metadata, networks and schedule
-    checksum                 SHA-256 of content_hash and experts
+    checksum                 SHA-256 of content_hash, experts and calibration
 
 A hash finds damage, not malice: whoever changes a file on purpose can write a fitting hash. So
 nothing in a file is trusted for being intact: sizes are bounded and compared before anything of
@@ -30,6 +31,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from .calibration import IDENTITY, Calibration
 from .catalog import (
     DEFAULT_MODEL,
     FORMAT,
@@ -104,14 +106,17 @@ def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float3
     check_finite(path.name, tensors)
     description = _description(model)
     experts = [{"name": e.name, "description": e.description} for e in model.panel]
+    calibrated = model.calibration != IDENTITY
+    calibration = model.calibration.to_values() if calibrated else None
     identity = _hash(tensors, description)
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         **{part: _canonical(description[part]) for part in _DESCRIBED},
         "experts": _canonical(experts),
+        **({"calibration": _canonical(calibration)} if calibrated else {}),
         "content_hash": identity,
-        "checksum": _checksum(identity, experts),
+        "checksum": _checksum(identity, experts, calibration),
     }
     _write_whole(path, to_safetensors(tensors, metadata=header))
 
@@ -141,9 +146,9 @@ def content_hash(model: Model | str | Path) -> str:
     """Return the SHA-256, in hexadecimal, of what a model computes and how it is to be used.
 
     Over all tensors (names, shapes, values as little-endian float32 or int64), the metadata, the
-    sizes of the networks and the schedule; not over the experts' names. Stored precision does
-    not enter: a model has the hash of the file it was loaded from. The hash finds damage and
-    mistaken files, not malice.
+    sizes of the networks and the schedule; not over the experts' names and the calibration.
+    Stored precision does not enter: a model has the hash of the file it was loaded from. The hash
+    finds damage and mistaken files, not malice.
     """
     if not isinstance(model, Model):
         model = load_model(model)
@@ -156,6 +161,7 @@ def _read(file: str, stored: Any) -> Model:
     check_format(file, header)
     description = {part: parsed(file, header, part) for part in _DESCRIBED}
     experts = parsed(file, header, "experts")
+    calibration = parsed(file, header, "calibration") if "calibration" in header else None
     names = list(stored.keys())
     for name in names:
         if stored.get_slice(name).get_dtype() not in _STORED_TYPES:
@@ -163,12 +169,12 @@ def _read(file: str, stored: Any) -> Model:
     shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in names}
     configs = _checked_configs(file, description["networks"], shapes)
     tensors = {name: _as_stored(stored.get_tensor(name), torch.float32) for name in names}
-    _check_hash(file, header, tensors, description, experts)
+    _check_hash(file, header, tensors, description, (experts, calibration))
     networks = {
         network: restore_network(file, config, _part(tensors, network), f"{network}.")
         for network, config in configs.items()
     }
-    return _assemble(file, networks, description, experts)
+    return _assemble(file, networks, description, experts, calibration)
 
 
 def _checked_configs(file: str, described: Any, shapes: Mapping[str, Shape]) -> dict[str, Config]:
@@ -198,17 +204,21 @@ def _check_hash(
     header: Mapping[str, str],
     tensors: Mapping[str, Tensor],
     description: Mapping[str, Any],
-    experts: Any,
+    beside: tuple[Any, Any],
 ) -> None:
     # Over the JSON as it stands in the file: a later version's new fields must not change it.
     identity = _hash(tensors, description)
-    checksum = _checksum(identity, experts)
+    checksum = _checksum(identity, *beside)
     if (header.get("content_hash"), header.get("checksum")) != (identity, checksum):
         raise changed(file)
 
 
 def _assemble(
-    file: str, networks: Mapping[str, Network], description: Mapping[str, Any], experts: Any
+    file: str,
+    networks: Mapping[str, Network],
+    description: Mapping[str, Any],
+    experts: Any,
+    calibration: Any,
 ) -> Model:
     try:
         panel = ExpertPanel([Expert(str(e["name"]), str(e["description"])) for e in experts])
@@ -220,6 +230,7 @@ def _assemble(
             schedule=_schedule(description["schedule"]),
             panel=panel,
             metadata=metadata,
+            calibration=IDENTITY if calibration is None else Calibration.from_values(calibration),
             **restored,
         )
     except (LookupError, TypeError, ValueError, ArithmeticError, InputError) as error:
@@ -283,8 +294,10 @@ def _hash(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _checksum(identity: str, experts: Any) -> str:
-    return hashlib.sha256((identity + _canonical(experts)).encode()).hexdigest()
+def _checksum(identity: str, experts: Any, calibration: Any = None) -> str:
+    """Return the hash of all parts, the same as ever where there is no calibration."""
+    corrected = "" if calibration is None else _canonical(calibration)
+    return hashlib.sha256((identity + _canonical(experts) + corrected).encode()).hexdigest()
 
 
 def _write_whole(path: Path, payload: bytes) -> None:

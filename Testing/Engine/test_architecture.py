@@ -35,9 +35,18 @@ FLOORS = (
     | {"segment_tags", "waiting"}
     | {"allocator", "device"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
-    | {"catalog", "field_of_view", "workload"}
+    | {"catalog", "field_of_view", "workload", "presets"}
     | MATHEMATICS.keys(),
-    {"model", "restore", "weights", "research_checkpoint", "cohorts", "comparison", "scoring"},
+    {
+        "model",
+        "calibration",
+        "restore",
+        "weights",
+        "research_checkpoint",
+        "cohorts",
+        "comparison",
+        "scoring",
+    },
     {
         "segmentation",
         "drawing",
