@@ -128,6 +128,8 @@ class Drawing:
         batch_size: slices that go through the sampling chain together; bounds the memory.
         micro_batch: tiles a network call.
         watch: told of every call.
+        presence: that an expert who marks anything at all on a canvas does so there, in (0, 1];
+            None leaves it to the model. Only the fast kind can be told.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Drawing:
         batch_size: int,
         micro_batch: int,
         watch: Watch,
+        presence: float | None = None,
     ):
         self.model = model
         self.settings = settings
@@ -147,6 +150,11 @@ class Drawing:
         self.micro_batch = micro_batch
         """Tiles a network call; halved where the memory does not suffice."""
         self.watch = watch
+        self.presence = presence
+
+    def tiles_to_ask(self, canvas: Canvas, answers: int, samples: int) -> int:
+        """Return how many tiles the network will be asked about, for the one who waits."""
+        return answers * samples * self.settings.steps * int(canvas.active.sum())
 
     @torch.inference_mode()
     def search(self, canvas: Canvas) -> np.ndarray:

@@ -19,6 +19,7 @@ from .field_of_view import window_seen
 from .geometry import Box, Geometry, ModelGrid, Triple
 from .metadata import ModelMetadata
 from .output.atomic import replacing
+from .presets import STANDARD
 from .volume import Volume
 
 JOB = "job.json"
@@ -41,12 +42,16 @@ class SegmentationJob:
         region: where to answer, in the volume's own space, LPS mm; None searches the whole volume.
         experts: names, "consensus" among them where wanted.
         samples: plausible drawings of each.
-        steps: network evaluations a sample; None takes the model's own number.
+        steps: network evaluations a sample by the model's own sampler; None leaves it to the
+            preset.
         seed: names the draw.
         model: a model's name or file; "" is the default one.
         device: where to compute; "auto" is the best there is.
         modality: DICOM's word, "CT" or "MR", or "" where it is not known.
         name: a short name for titles that holds nothing of the patient.
+        preset: one of ``presets.PRESETS``, how much care to take.
+        presence: what the chance that an expert marks anything is set to, in (0, 1]; None leaves
+            it to the model.
 
     Raises InputError where the carried voxels do not lie in the volume.
     """
@@ -63,6 +68,8 @@ class SegmentationJob:
     device: DeviceChoice = "auto"
     modality: str = ""
     name: str = "volume"
+    preset: str = STANDARD
+    presence: float | None = None
 
     def __post_init__(self) -> None:
         ends = np.add(self.start, self.size)
@@ -190,6 +197,7 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job's fields from parsed JSON; raises ValueError or TypeError where one is wrong."""
     region, steps, experts = values["region"], values["steps"], values["experts"]
     texts = {name: values[name] for name in ("model", "device", "modality", "name")}
+    texts["preset"] = values.get("preset", STANDARD)  # a job from before there were presets
     if not isinstance(experts, list):
         raise TypeError
     if not all(isinstance(text, str) for text in (*texts.values(), *experts)):
@@ -203,6 +211,7 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "steps": None if steps is None else _whole(steps),
         "samples": _whole(values["samples"]),
         "seed": _whole(values["seed"]),
+        "presence": _share(values.get("presence")),
         "start": _triple([_whole(n) for n in values["start"]]),
         "size": _triple([_whole(n) for n in values["size"]]),
     }
@@ -210,6 +219,12 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _whole(value: Any) -> int:
     if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _share(value: Any) -> float | None:
+    if value is not None and type(value) not in (int, float):
         raise TypeError
     return value
 

@@ -32,6 +32,9 @@ class ModelMetadata:
         mask_distance: in how many pixels two experts' masks differ on average (D).
         modality: DICOM's word, "CT" or "MR".
         training: a free summary of data and training.
+        steps_curve: what was measured at several numbers of steps: "steps", "mixture_ged" and
+            "empty_rate", lists of one length, and "slices" and "samples", how many of each; or
+            empty.
         code_version: the version of the engine that made it.
     """
 
@@ -47,6 +50,7 @@ class ModelMetadata:
     mask_distance: float
     modality: str = "CT"
     training: dict[str, Any] = field(default_factory=dict)
+    steps_curve: dict[str, Any] = field(default_factory=dict)
     code_version: str = __version__
 
     def __post_init__(self) -> None:

@@ -22,6 +22,8 @@ from .diffusion import (
 )
 from .errors import InputError
 
+SAMPLERS = ("ancestral", "posterior", "ddim", "published-skip", "level-set")
+
 Denoiser = Callable[[Tensor, int], Tensor]
 Kernel = Callable[[Tensor, Tensor, CategoricalSchedule, int, int], Tensor]
 Noise = Callable[[int], Tensor]
@@ -147,12 +149,41 @@ class SamplerSettings:
     """How to sample.
 
     Attributes:
-        name: "ancestral", "posterior", "ddim" or "published-skip".
-        steps: number of network calls, 1..T; the ancestral sampler takes all T.
+        name: "ancestral", "posterior", "ddim", "published-skip", or "level-set", which draws from
+            the first belief alone.
+        steps: number of network calls, 1..T; the ancestral sampler takes all T, "level-set" 1.
+        renewal: how much of the noise "ddim" draws anew at each step, 0..1; see ``ddim``.
     """
 
     name: str
     steps: int
+    renewal: float = 0.0
+
+    def check(self, T: int) -> None:
+        """Raise InputError where no model with T noise levels can draw like this."""
+        _check_steps(self.steps, T)
+        if self.name not in SAMPLERS:
+            raise InputError(
+                f"There is no sampler {self.name!r}."
+                f" Use {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}."
+            )
+        if self.name == "ancestral" and self.steps != T:
+            raise InputError(
+                f"The ancestral sampler takes all {T} steps, not {self.steps}."
+                f" Ask for {T} steps, or use the sampler ddim."
+            )
+        if self.name == "level-set" and self.steps != 1:
+            raise InputError(
+                f"The sampler level-set takes one step, not {self.steps}."
+                " Ask for one step, or use the sampler ddim."
+            )
+        if not 0 <= self.renewal <= 1:
+            raise InputError(f"A renewal of {self.renewal:g} is impossible. Use 0 to 1.")
+        if self.renewal and self.name != "ddim":
+            raise InputError(
+                f"The sampler {self.name} cannot draw noise anew. Leave the renewal at 0, or use"
+                " the sampler ddim."
+            )
 
 
 def plan(
@@ -160,27 +191,23 @@ def plan(
 ) -> tuple[tuple[int, ...], Kernel]:
     """Return the falling times to visit and the kernel to step with.
 
-    ``mask_distance`` is that of ``information_times``. Raises InputError for an unknown sampler
-    and for a number of steps that it cannot take.
+    ``mask_distance`` is that of ``information_times``. Raises InputError for what ``check``
+    refuses, and for the sampler "level-set", which has no chain.
     """
-    _check_steps(settings.steps, schedule.T)
+    settings.check(schedule.T)
     spread = partial(information_times, schedule, settings.steps, mask_distance)
     match settings.name:
-        case "ancestral" if settings.steps != schedule.T:
-            raise InputError(
-                f"The ancestral sampler takes all {schedule.T} steps, not {settings.steps}."
-                f" Ask for {schedule.T} steps, or use the sampler ddim."
-            )
         case "ancestral":
             return linear_times(schedule.T, schedule.T), posterior
         case "posterior":
             return spread(), posterior
         case "ddim":
-            return spread(), ddim
+            return spread(), partial(ddim, renewal=settings.renewal) if settings.renewal else ddim
         case "published-skip":
             return linear_times(schedule.T, settings.steps), published_skip
     raise InputError(
-        f"There is no sampler {settings.name!r}. Use ancestral, posterior, ddim or published-skip."
+        "Level-set draws are made from the first belief of the fast kind alone, which these weights"
+        " are not. Use the sampler ddim."
     )
 
 

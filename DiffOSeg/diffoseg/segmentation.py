@@ -18,6 +18,7 @@ from .fast_drawing import FastDrawing
 from .geometry import Box, ModelGrid, Triple
 from .job import Comparison, ExpertResult
 from .model import Model
+from .presets import STANDARD, sampler_of
 from .sampling import SamplerSettings, plan
 from .version import __version__
 from .volume import Volume
@@ -73,6 +74,10 @@ class Segmenter:
         seed: int = 0,
         progress: Progress | None = None,
         cancel: Callable[[], bool] | None = None,
+        *,
+        preset: str = STANDARD,
+        renewal: float = 0.0,
+        presence: float | None = None,
     ) -> Comparison:
         """Return what the consensus and each expert would draw in ``region`` of ``image``.
 
@@ -81,10 +86,16 @@ class Segmenter:
             region: where to answer, LPS mm; None searches the whole volume first.
             experts: names, "consensus" among them where wanted; None asks all the model has.
             samples: plausible drawings of each, 1..1000.
-            steps: network evaluations a sample; None takes the model's own number.
+            steps: network evaluations a sample by the model's own sampler, in place of the
+                preset's; None leaves it to the preset.
             seed: names the draw.
             progress: called with (tiles done, tiles in all, what is happening).
             cancel: asked before every network call.
+            preset: one of ``presets.PRESETS``, how much care to take.
+            renewal: how much of the noise each step draws anew, 0..1; see ``sampling.ddim``.
+            presence: what the probability that an expert marks anything in the region is set to,
+                in (0, 1]; 1 asks what is drawn given that anything is. None leaves it to the
+                model. Only the fast kind can be told.
 
         Raises:
             InputError: a setting, an expert or the region is impossible, or the model tells more
@@ -92,7 +103,19 @@ class Segmenter:
             CancelledError: ``cancel`` said so.
             OutOfMemoryError: the device has too little memory.
         """
-        events = self.stream(image, region, experts, samples, steps, seed, progress, cancel)
+        events = self.stream(
+            image,
+            region,
+            experts,
+            samples,
+            steps,
+            seed,
+            progress,
+            cancel,
+            preset=preset,
+            renewal=renewal,
+            presence=presence,
+        )
         comparison = next(event for event in events if isinstance(event, Comparison))
         if comparison.stopped:
             raise CancelledError("Stopped as asked; nothing was written.")
@@ -109,6 +132,10 @@ class Segmenter:
         progress: Progress | None = None,
         cancel: Callable[[], bool] | None = None,
         note: Callable[[str], None] | None = None,
+        *,
+        preset: str = STANDARD,
+        renewal: float = 0.0,
+        presence: float | None = None,
     ) -> Iterator[Started | ExpertResult | Comparison]:
         """Yield what ``segment`` returns as it comes: a start, each result, then all together.
 
@@ -125,9 +152,13 @@ class Segmenter:
         """
         watch = Watch(progress, cancel, note)
         begun = time.perf_counter()
-        names, settings = self._names(experts), self._settings(samples, steps)
+        names = self._names(experts)
+        self._check(samples, presence)
+        settings = self._settings(preset, steps, renewal)
         kind = Drawing if self.model.fast is None else FastDrawing
-        drawing = kind(self.model, settings, seed, self.batch_size, self.micro_batch, watch)
+        drawing = kind(
+            self.model, settings, seed, self.batch_size, self.micro_batch, watch, presence
+        )
         grid = ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
         with self._saying_where_memory_ends():
             canvas = self._canvas(image, grid, region, drawing)
@@ -136,7 +167,7 @@ class Segmenter:
         prepared = time.perf_counter()
         yield Started(names, start, size, warnings)
         results: dict[str, ExpertResult] = {}
-        watch.begin(len(names) * samples * settings.steps * int(canvas.active.sum()))
+        watch.begin(drawing.tiles_to_ask(canvas, len(names), samples))
         for name in names:
             with self._saying_where_memory_ends():
                 drawn = drawing.draw(canvas, name, samples)
@@ -154,7 +185,9 @@ class Segmenter:
             colors={name: self.model.panel.color_of(name) for name in results},
             slugs={name: self.model.panel.slugs()[name] for name in results},
             warnings=warnings,
-            provenance=self._provenance(drawing, samples, region),
+            provenance=self._provenance(
+                drawing, samples, region, preset if steps is None else None
+            ),
             timings={"prepare_s": prepared - begun, "sample_s": time.perf_counter() - prepared},
             stopped=watch.stopped,
         )
@@ -172,7 +205,7 @@ class Segmenter:
                 raise InputError("These weights hold no consensus. Ask for experts by name.")
         return tuple(name for name in has if name in experts)
 
-    def _settings(self, samples: int, steps: int | None) -> SamplerSettings:
+    def _check(self, samples: int, presence: float | None) -> None:
         metadata = self.model.metadata
         if len(metadata.classes) > 2:
             raise InputError(
@@ -181,8 +214,25 @@ class Segmenter:
             )
         if not 1 <= samples <= _MOST_SAMPLES:
             raise InputError(f"{samples} samples were asked for. Choose from 1 to {_MOST_SAMPLES}.")
-        settings = SamplerSettings(metadata.sampler, metadata.steps if steps is None else steps)
-        plan(settings, self.model.schedule, metadata.mask_distance)  # refuses what cannot be
+        if presence is not None and not 0 < presence <= 1:
+            raise InputError(f"A presence of {presence:g} is impossible. Use above 0, up to 1.")
+        if presence is not None and metadata.kind != "fast":
+            raise InputError(
+                "These weights cannot be told how likely it is that an expert marks anything."
+                " Leave the presence to them, or choose weights of the fast kind."
+            )
+
+    def _settings(self, preset: str, steps: int | None, renewal: float) -> SamplerSettings:
+        metadata, schedule = self.model.metadata, self.model.schedule
+        name, few = sampler_of(preset, metadata)
+        if steps is None:
+            settings = SamplerSettings(name, min(few, schedule.T), renewal)
+        else:
+            settings = SamplerSettings(metadata.sampler, steps, renewal)
+        if metadata.kind == "fast":
+            settings.check(schedule.T)
+        else:
+            plan(settings, schedule, metadata.mask_distance)  # refuses what has no chain, too
         return settings
 
     def _canvas(
@@ -209,15 +259,20 @@ class Segmenter:
                 " Choose a smaller region, or another device."
             ) from error
 
-    def _provenance(self, drawing: Drawing, samples: int, region: Box | None) -> dict[str, object]:
+    def _provenance(
+        self, drawing: Drawing, samples: int, region: Box | None, preset: str | None
+    ) -> dict[str, object]:
         metadata = self.model.metadata
         return {
             "code_version": __version__,
             "weights_title": metadata.title,
             "weights_hash": content_hash(self.model),
             "notice": str(metadata.training.get("notice", "")),
+            "preset": preset,
             "sampler": drawing.settings.name,
             "steps": drawing.settings.steps,
+            "renewal": drawing.settings.renewal,
+            "presence": drawing.presence,
             "samples": samples,
             "seed": drawing.seed,
             "device": self.device.type,

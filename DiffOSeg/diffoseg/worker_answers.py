@@ -104,6 +104,8 @@ class Engine:
             progress=_Pace(send),
             cancel=cancelled,
             note=lambda sentence: send({"event": "note", "sentence": sentence}),
+            preset=job.preset,
+            presence=job.presence,
         )
         begun = time.perf_counter()
         try:

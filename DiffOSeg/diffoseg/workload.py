@@ -3,6 +3,7 @@
 from .field_of_view import tile_corners, window_seen
 from .geometry import Box, Geometry, ModelGrid
 from .metadata import ModelMetadata
+from .presets import LEVEL_SET, STANDARD, sampler_of
 
 ENCODING = 4
 """What it costs the fast kind to encode a tile, in steps: 0.80 to 0.21 GFLOP at 64 x 64 pixels."""
@@ -15,6 +16,7 @@ def tile_evaluations(
     answers: int,
     samples: int,
     steps: int | None,
+    preset: str = STANDARD,
 ) -> int:
     """Return how many tiles go through the network, which the time is proportional to.
 
@@ -28,15 +30,19 @@ def tile_evaluations(
         metadata: of the model.
         answers: how many are asked, the consensus among them.
         samples: of each.
-        steps: a sample; None is the model's own number.
+        steps: a sample, by the model's own sampler; None leaves it to the preset.
+        preset: one of ``presets.PRESETS``.
 
-    Raises InputError where the region lies outside the volume.
+    Raises InputError where the region lies outside the volume, or for an unknown preset.
     """
+    sampler, few = sampler_of(preset, metadata)
     grid = ModelGrid.fit(geometry, metadata.spacing_mm)
     slices, rows, columns = window_seen(grid.window_of(region), metadata.patch).size
     tiles = slices * len(tile_corners((rows, columns), metadata.patch))
     once = ENCODING if metadata.kind == "fast" else 0
     if region is None:
         return tiles * (1 + once)
-    chains = answers * samples * (metadata.steps if steps is None else steps)
+    each = few if steps is None else steps
+    # A level-set draw is made of the first belief alone.
+    chains = 0 if steps is None and sampler == LEVEL_SET else answers * samples * each
     return tiles * (chains + once + (answers if once else 0))
