@@ -6,8 +6,8 @@ are the bounds: ``oracle`` is a perfect sampler, ``humans`` are people in the me
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -47,12 +47,27 @@ class Predictor(Protocol):
         """Return the probability that ``expert`` includes each pixel, (h, w), 0..1."""
 
 
+@runtime_checkable
+class StatesPresence(Protocol):
+    """A method that can tell how likely anything is marked, beside showing it by its samples."""
+
+    def presence(self, image: np.ndarray, expert: str) -> float | None:
+        """Return the probability that ``expert`` marks anything; None where only samples tell."""
+
+
 @dataclass(frozen=True)
 class Measure:
-    """What one column of a table says, and which way is up ("lower", "higher", or neither)."""
+    """What one column of a table says.
+
+    Attributes:
+        title: for people.
+        better: which way is up, "lower", "higher", or neither.
+        is_square: whether the scores are squares, and the value is the root of their mean.
+    """
 
     title: str
     better: str = ""
+    is_square: bool = False
 
 
 MEASURES: dict[str, Measure] = {
@@ -65,7 +80,8 @@ MEASURES: dict[str, Measure] = {
     "ged_v_floor": Measure("floor of GED_V"),
     "consensus_ece": Measure("ECE of the consensus", "lower"),
     "expert_ece": Measure("ECE of each expert", "lower"),
-    "presence_error": Measure("presence error", "lower"),
+    "presence_bias": Measure("presence, stated − true"),
+    "presence_rmse": Measure("RMS error of presence", "lower", is_square=True),
     "empty_rate": Measure("empty masks"),
     "true_empty_rate": Measure("empty drawings"),
 }
@@ -80,12 +96,15 @@ class Evaluation:
         scores: measure to one value a slice, (S,).
         calibration: measure to ``metrics.calibration_sums`` of each slice, (S, bins, 3).
         samples: masks asked for, of each expert on each slice.
+        by_expert: measure to an array of each slice, whose axes are experts: of the method first,
+            then those who drew, (S, E) or (S, P, E).
     """
 
     patients: tuple[str, ...]
     scores: dict[str, np.ndarray]
     calibration: dict[str, np.ndarray]
     samples: int
+    by_expert: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -105,7 +124,33 @@ class Evaluation:
         """Return the value of ``measure`` under each row of slice ``weights`` (B, S), (B,)."""
         if measure in self.calibration:
             return calibration_error(np.tensordot(weights, self.calibration[measure], axes=1))
-        return weights @ self.scores[measure] / weights.sum(1)
+        mean = weights @ self.scores[measure] / weights.sum(1)
+        return np.sqrt(np.maximum(mean, 0)) if MEASURES[measure].is_square else mean
+
+    def of_experts(self, measure: str, weights: np.ndarray | None = None) -> np.ndarray:
+        """Return the mean over slices of a measure by expert, (E,) or (P, E).
+
+        With ``weights`` (B, S), the same under each row of them, (B, E) or (B, P, E).
+        """
+        values = self.by_expert[measure]
+        if weights is None:
+            return np.asarray(values.mean(0))
+        return np.tensordot(weights / weights.sum(1, keepdims=True), values, axes=1)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Evaluation]") -> Self:
+        """Return the evaluation of one method on the slices of all parts, one after the other."""
+
+        def together(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+            return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+        return cls(
+            patients=sum((part.patients for part in parts), ()),
+            scores=together([part.scores for part in parts]),
+            calibration=together([part.calibration for part in parts]),
+            samples=parts[0].samples,
+            by_expert=together([part.by_expert for part in parts]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return estimates and the scores of every slice as plain numbers, ready for JSON."""
@@ -116,6 +161,7 @@ class Evaluation:
             "patients": list(self.patients),
             "scores": {name: values.tolist() for name, values in self.scores.items()},
             "calibration": {name: sums.tolist() for name, sums in self.calibration.items()},
+            "by_expert": {name: values.tolist() for name, values in self.by_expert.items()},
         }
 
     @classmethod
@@ -126,6 +172,7 @@ class Evaluation:
             scores={name: np.array(values) for name, values in stored["scores"].items()},
             calibration={name: np.array(sums) for name, sums in stored["calibration"].items()},
             samples=stored["samples"],
+            by_expert={name: np.array(values) for name, values in stored["by_expert"].items()},
         )
 
 
@@ -134,12 +181,21 @@ def paired_difference(first: Evaluation, second: Evaluation, measure: str) -> Es
 
     Raises InputError when they were not scored on the same slices.
     """
+    return _paired(first, second, measure, np.subtract)
+
+
+def paired_ratio(first: Evaluation, second: Evaluation, measure: str) -> Estimate:
+    """Return first over second, a ratio of means, with its interval; see paired_difference."""
+    return _paired(first, second, measure, np.divide)
+
+
+def _paired(first: Evaluation, second: Evaluation, measure: str, compare: np.ufunc) -> Estimate:
     if first.patients != second.patients:
         raise InputError("Two methods can be compared only on the same slices, in one order.")
     weights = patient_weights(first.patients)
     return interval(
-        first.value(measure) - second.value(measure),
-        first.replicates(measure, weights) - second.replicates(measure, weights),
+        float(compare(first.value(measure), second.value(measure))),
+        compare(first.replicates(measure, weights), second.replicates(measure, weights)),
         len(set(first.patients)),
     )
 
@@ -150,6 +206,7 @@ def evaluate(
     samples: int = 16,
     seed: int = 0,
     progress: Progress | None = None,
+    strangers: Sequence[str] = (),
 ) -> Evaluation:
     """Score a method on held-out slices whose truth is known.
 
@@ -159,13 +216,16 @@ def evaluate(
         samples: masks to ask for, of each expert and of the consensus; at least 2.
         seed: names all the questions' seeds.
         progress: told (slices done, slices, what) after each slice.
+        strangers: whom to ask instead of the slices' experts, where the method does not know them;
+            then only measures of all experts together are scored.
 
     Raises:
         InputError: ``samples`` is below 2, or there is no slice.
     """
     scored = []
     for index, case in enumerate(truth_slices):
-        scored.append(score(case.draws, _ask(predictor, case, samples, (seed, index))))
+        answer = _ask(predictor, case, samples, (seed, index), strangers)
+        scored.append(score(case.draws, answer))
         if progress is not None:
             progress(index + 1, len(truth_slices), "Evaluating")
     return _gathered(truth_slices, scored, samples)
@@ -213,7 +273,7 @@ def humans(truth_slices: Sequence[TruthSlice]) -> dict[str, Evaluation]:
             )
     rows = {"another expert": another, "same expert again": again}
     return {
-        name: _gathered(truth_slices, [(scores, {}) for scores in scored], samples=1)
+        name: _gathered(truth_slices, [Scores(values) for values in scored], samples=1)
         for name, scored in rows.items()
         if scored
     }
@@ -224,61 +284,48 @@ def _gathered(
 ) -> Evaluation:
     if not scored:
         raise InputError("There is no slice to evaluate on; give at least one.")
-    scores, sums = scored[0]
+
+    def of_all(tables: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+        return {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+
     return Evaluation(
         patients=tuple(case.patient for case in truth_slices),
-        scores={name: np.array([row[name] for row, _ in scored]) for name in scores},
-        calibration={name: np.stack([row[name] for _, row in scored]) for name in sums},
+        scores=of_all([scores.values for scores in scored]),
+        calibration=of_all([scores.sums for scores in scored]),
         samples=samples,
+        by_expert=of_all([scores.by_expert for scores in scored]),
     )
 
 
-def _ask(predictor: Predictor, case: TruthSlice, count: int, key: tuple[int, int]) -> Answer:
-    names = (*case.experts, CONSENSUS)
+def _ask(
+    predictor: Predictor,
+    case: TruthSlice,
+    count: int,
+    key: tuple[int, int],
+    strangers: Sequence[str],
+) -> Answer:
+    experts = tuple(strangers) or case.experts
+    names = (*experts, CONSENSUS)
     seeds = np.random.SeedSequence(key).generate_state(len(names)).tolist()
     masks = [
         predictor.samples(case.image, name, count, seed)
         for name, seed in zip(names, seeds, strict=True)
     ]
     maps = [predictor.probability(case.image, name) for name in names]
-    return Answer(np.stack(masks[:-1]), masks[-1], np.stack(maps[:-1]), maps[-1])
+    return Answer(
+        np.stack(masks[:-1]),
+        masks[-1],
+        np.stack(maps[:-1]),
+        maps[-1],
+        _stated_presence(predictor, case.image, experts),
+        experts_match=not strangers,
+    )
 
 
-def markdown_table(
-    evaluations: Mapping[str, Evaluation], measures: Sequence[str] | None = None
-) -> str:
-    """Return one row a method, one column a measure: value and 95 % interval over patients."""
-    columns = [name for name in measures or MEASURES if _known(evaluations, name)]
-    titles = [_titled(name) for name in columns]
-    rows = [
-        [name, *(str(row.estimate(at)) if at in row.measures else "–" for at in columns)]
-        for name, row in evaluations.items()
-    ]
-    return _markdown(["method", *titles], rows)
-
-
-def differences_table(
-    ours: str, evaluations: Mapping[str, Evaluation], measures: Sequence[str]
-) -> str:
-    """Return ``ours`` minus every other method, paired, with 95 % intervals over patients."""
-    rows = [
-        [f"{ours} − {name}"]
-        + [str(paired_difference(evaluations[ours], rival, measure)) for measure in measures]
-        for name, rival in evaluations.items()
-        if name != ours and set(measures) <= set(rival.measures)
-    ]
-    return _markdown(["difference", *map(_titled, measures)], rows)
-
-
-def _known(evaluations: Mapping[str, Evaluation], measure: str) -> bool:
-    return any(measure in evaluation.measures for evaluation in evaluations.values())
-
-
-def _titled(measure: str) -> str:
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(MEASURES[measure].better, "")
-    return MEASURES[measure].title + arrow
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def _stated_presence(
+    predictor: Predictor, image: np.ndarray, experts: Sequence[str]
+) -> np.ndarray | None:
+    if not isinstance(predictor, StatesPresence):
+        return None
+    stated = [predictor.presence(image, expert) for expert in experts]
+    return None if None in stated else np.array(stated)

@@ -1,84 +1,178 @@
 """A model measured on phantoms it has not seen, whose experts can be asked again and again."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from .canvas import Canvas
 from .cohorts.phantom import PhantomCohort
+from .drawing import Drawing, Drawn, Watch
 from .evaluation import TruthSlice
-from .experts import CONSENSUS
-from .geometry import ModelGrid
+from .fast_drawing import FastDrawing
+from .geometry import GridWindow, ModelGrid
 from .metadata import ModelMetadata
 from .model import Model
-from .sampling import SamplerSettings, chain, plan
+from .sampling import SamplerSettings
+from .tiling import Tiling
 from .training.slices import centred_window
 
-DRAWS = 16
+DRAWS = 32
 """Fresh drawings of each expert that a method is scored against."""
 
 SLICES = 3
-"""Slices of one phantom, evenly spread over those that anyone marks."""
+"""Slices of one phantom, evenly spread over those that may be marked."""
+
+LEAST_PRESENCE = 0.02
+"""A slice may be marked where the experts' mean presence is this or more.
+
+The law itself chooses, never the drawings: slices chosen because somebody drew there would be drawn
+on more often than any method could know.
+"""
+
+_BATCH = 64  # slices that go through the sampling chain together
+_MICRO_BATCH = {"cpu": 4, "cuda": 64, "mps": 16}
 
 
-def truth_slices(cohort: PhantomCohort, metadata: ModelMetadata) -> Iterator[TruthSlice]:
-    """Yield slices of every phantom on the model's grid, with DRAWS drawings by each expert."""
+@dataclass(frozen=True)
+class TruthCase:
+    """One held-out phantom on the model's grid, and what the experts draw on all of it.
+
+    Attributes:
+        patient: whose it is.
+        images: mapped intensities of all its slices, (S, C, h, w) float32.
+        draws: R whole drawings by each of E experts, (E, R, S, h, w) bool.
+        experts: E names.
+        chosen: the slices that are scored one by one.
+        voxel_ml: volume of one voxel.
+    """
+
+    patient: str
+    images: np.ndarray
+    draws: np.ndarray
+    experts: tuple[str, ...]
+    chosen: tuple[int, ...]
+    voxel_ml: float
+
+    def slices(self) -> Iterator[TruthSlice]:
+        """Yield the chosen slices alone."""
+        for row in self.chosen:
+            yield TruthSlice(self.patient, self.images[row], self.draws[:, :, row], self.experts)
+
+
+def truth_cases(
+    cohort: PhantomCohort, metadata: ModelMetadata, draws: int = DRAWS
+) -> Iterator[TruthCase]:
+    """Yield every phantom on the model's grid, with so many drawings by each expert."""
     for index, case in enumerate(cohort):
         grid = ModelGrid.fit(case.volume.geometry, metadata.spacing_mm)
         window = centred_window(grid, case, metadata.patch)
         mapping = metadata.intensity.resolve(case.volume.array)
         images = mapping.apply(grid.slices(case.volume.array, window))
-        truth = cohort.case_truth(index, DRAWS)
-        draws = np.array(
-            [
-                [grid.slices(mask.astype(np.float32), window) > 0.5 for mask in masks]
-                for masks in truth.values()
-            ]
-        )  # (E, R, S, h, w)
-        marked = np.flatnonzero(draws.any(axis=(0, 1, 3, 4)))
-        chosen = np.linspace(0, len(marked) - 1, min(SLICES, len(marked))).round().astype(int)
-        for row in marked[chosen]:
-            yield TruthSlice(case.patient, images[row][None], draws[:, :, row], tuple(truth))
+        truth = cohort.case_truth(index, draws)
+        drawn = [
+            [grid.slices(mask.astype(np.float32), window) > 0.5 for mask in masks]
+            for masks in truth.values()
+        ]
+        yield TruthCase(
+            patient=case.patient,
+            images=images[:, None],
+            draws=np.array(drawn),
+            experts=tuple(truth),
+            chosen=_chosen(cohort, index, window),
+            voxel_ml=metadata.spacing_mm**2 * case.volume.geometry.spacing[2] / 1000,
+        )
+
+
+def truth_slices(
+    cohort: PhantomCohort, metadata: ModelMetadata, draws: int = DRAWS
+) -> Iterator[TruthSlice]:
+    """Yield SLICES slices of every phantom, with so many drawings by each expert."""
+    for case in truth_cases(cohort, metadata, draws):
+        yield from case.slices()
+
+
+def _chosen(cohort: PhantomCohort, index: int, window: GridWindow) -> tuple[int, ...]:
+    """Return rows of a window that takes in whole slices of the phantom."""
+    view = cohort.scene(index)[1]
+    presence = np.mean([view.presence(style) for style in cohort.experts], 0)
+    first, count = window.start[0], window.size[0]
+    rows = np.flatnonzero(presence[first : first + count] >= LEAST_PRESENCE)
+    places = np.linspace(0, len(rows) - 1, min(SLICES, len(rows))).round().astype(int)
+    return tuple(rows[places].tolist())
 
 
 class ModelPredictor:
-    """A model as a method under test: masks from its own sampler, probability as their mean.
+    """A model as a method under test, on the way that the product takes: tiles, presence, chain.
 
     Args:
         model: on the device where it is to run.
         steps: network evaluations a mask; None takes the model's own number.
+        sampler: its name; None takes the model's own.
+        renewal: see ``sampling.ddim``.
     """
 
-    def __init__(self, model: Model, steps: int | None = None):
+    def __init__(
+        self,
+        model: Model,
+        steps: int | None = None,
+        sampler: str | None = None,
+        renewal: float = 0.0,
+    ):
         metadata = model.metadata
-        settings = SamplerSettings(metadata.sampler, metadata.steps if steps is None else steps)
         self.model = model
-        self.times, self.kernel = plan(settings, model.schedule, metadata.mask_distance)
-        self._means: dict[str, np.ndarray] = {}
+        settings = SamplerSettings(
+            metadata.sampler if sampler is None else sampler,
+            metadata.steps if steps is None else steps,
+            renewal,
+        )
+        kind = Drawing if model.fast is None else FastDrawing
+        micro_batch = _MICRO_BATCH.get(model.device.type, 4)
+        self._drawing = kind(model, settings, 0, _BATCH, micro_batch, Watch())
+        self._seen: tuple[np.ndarray, Canvas] | None = None
+        self._drawn: dict[str, Drawn] = {}
 
-    @torch.inference_mode()
     def samples(self, image: np.ndarray, expert: str, n: int, seed: int) -> np.ndarray:
         """Return n masks of a (C, h, w) image as ``expert`` might draw them, (n, h, w) bool."""
-        device = self.model.device
-        images = torch.from_numpy(image).to(device).expand(n, -1, -1, -1)
-        row = None if expert == CONSENSUS else self.model.panel.index_of(expert)
-        asked = None if row is None else torch.full((n,), row, device=device)
-        random = torch.Generator().manual_seed(seed)
-        size = image.shape[1:]
-        for state in chain(  # noqa: B007
-            lambda x_t, t: self.model.predict_x0(
-                x_t, torch.full((n,), t, device=device), images, asked
-            ),
-            (n, len(self.model.metadata.classes), size[0], size[1]),
-            self.model.schedule,
-            self.times,
-            self.kernel,
-            lambda _: torch.rand(n, *size, generator=random).to(device),
-        ):
-            pass
-        self._means[expert] = state.x0_probs[:, 1:].sum(1).mean(0).cpu().numpy()
-        return (state.x > 0).cpu().numpy()
+        return self.volumes(image[None], expert, n, seed)[:, 0]
+
+    def volumes(self, images: np.ndarray, expert: str, n: int, seed: int) -> np.ndarray:
+        """Return n drawings of the slices (S, C, h, w) of one case, (n, S, h, w) bool."""
+        self._drawing.seed = seed
+        drawn = self._drawing.draw(self._canvas(images), expert, n)
+        self._drawn[expert] = drawn
+        return drawn.samples > 0.5
 
     def probability(self, image: np.ndarray, expert: str) -> np.ndarray:
-        """Return the mean belief over the samples just drawn of this image, (h, w), 0..1."""
-        return self._means[expert]
+        """Return the probability map of the image that was just drawn on, (h, w), 0..1."""
+        drawn = self._drawn[expert]
+        maps = drawn.samples.mean(0) if drawn.probability is None else drawn.probability
+        return maps[0]
+
+    def presence(self, image: np.ndarray, expert: str) -> float | None:
+        """Return the stated probability that anything is marked on the image just drawn on."""
+        return getattr(self._drawn[expert], "presence", None)
+
+    def _canvas(self, images: np.ndarray) -> Canvas:
+        if self._seen is None or not np.array_equal(self._seen[0], images):
+            self._seen = (images, _canvas_of(images, self.model))
+        return self._seen[1]
+
+
+def _canvas_of(images: np.ndarray, model: Model) -> Canvas:
+    """Return a canvas of slices that are on the model's grid and mapped already."""
+    count, _, height, width = images.shape
+    window = GridWindow((0, 0, 0), (count, height, width))
+    tiling = Tiling.cover((height, width), model.metadata.patch)
+    return Canvas(
+        window=window,
+        answer=window,
+        images=torch.from_numpy(np.ascontiguousarray(images)).to(model.device),
+        mapping=model.metadata.intensity,
+        clipped=0.0,
+        broken=0.0,
+        flat=False,
+        tiling=tiling,
+        active=torch.ones(count, len(tiling.corners), dtype=torch.bool),
+    )

@@ -1,7 +1,7 @@
 """The scores of one slice: a method's masks and probabilities against the experts' drawings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,8 +9,21 @@ from .errors import InputError
 from .metrics import calibration_sums, hm_iou
 from .overlap import overlap
 
-Scores = tuple[dict[str, float], dict[str, np.ndarray]]
-"""Values by measure, and calibration sums by measure."""
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one slice.
+
+    Attributes:
+        values: one number by measure.
+        by_expert: arrays by measure, whose axes are experts: of the method first, then those who
+            drew.
+        sums: ``metrics.calibration_sums`` by measure.
+    """
+
+    values: dict[str, float]
+    by_expert: dict[str, np.ndarray] = field(default_factory=dict)
+    sums: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -22,60 +35,100 @@ class Answer:
         consensus: masks of the pooled experts, (N, h, w) bool.
         probabilities: (E, h, w).
         consensus_probability: (h, w).
+        presence: the stated probability that an expert marks anything, (E,); None where only the
+            samples tell.
+        experts_match: whether expert e of the answer is expert e of the drawings. Where it is not,
+            only what all experts do together is scored, and every pair of experts.
     """
 
     samples: np.ndarray
     consensus: np.ndarray
     probabilities: np.ndarray
     consensus_probability: np.ndarray
+    presence: np.ndarray | None = None
+    experts_match: bool = True
 
 
 def score(draws: np.ndarray, answer: Answer) -> Scores:
     """Score one slice: draws (E, R, h, w) against an answer with (E, N, h, w) samples."""
-    experts, count = answer.samples.shape[:2]
-    present = [masks.any((2, 3)).mean(1) for masks in (draws, answer.samples)]
-    matched = min(count, draws.shape[1] // 2)  # as many as the oracle has, for a like ceiling
-    scores = _energy_distances(draws, answer) | {
-        "expert_dice": _expert_dice(draws, answer.probabilities),
-        "hm_iou": hm_iou(
-            draws[:, :matched].reshape(experts * matched, *draws.shape[2:]),
-            answer.samples[:, :matched].reshape(experts * matched, *draws.shape[2:]),
-        ),
-        "presence_error": float(np.abs(present[0] - present[1]).mean()),
-        "empty_rate": float(1 - present[1].mean()),
-        "true_empty_rate": float(1 - present[0].mean()),
+    values, swap_ged = _energy_distances(draws, answer)
+    found, truth = (masks.any((2, 3)).mean(1) for masks in (answer.samples, draws))
+    stated = found if answer.presence is None else answer.presence
+    swap_dice = _dice_of_maps(draws, answer.probabilities)
+    values |= {
+        "empty_rate": float(1 - found.mean()),
+        "true_empty_rate": float(1 - truth.mean()),
+        "presence_bias": float(stated.mean() - truth.mean()),
     }
-    return scores, _calibration(draws, answer)
+    by_expert = {"swap_ged": swap_ged, "swap_dice": swap_dice}
+    if answer.experts_match:
+        values |= _by_own_expert(draws, answer, swap_ged, swap_dice)
+        values["presence_rmse"] = _presence_error(draws, answer)
+        by_expert["presence_bias"] = stated - truth
+    return Scores(values, by_expert, _calibration(draws, answer))
 
 
-def _energy_distances(draws: np.ndarray, answer: Answer) -> dict[str, float]:
+def _by_own_expert(
+    draws: np.ndarray, answer: Answer, swap_ged: np.ndarray, swap_dice: np.ndarray
+) -> dict[str, float]:
+    """Return the scores that pair each expert's answer with that expert's own drawings."""
+    experts, count = answer.samples.shape[:2]
+    matched = min(count, draws.shape[1] // 2)  # as many as the oracle has, for a like ceiling
+    pools = [
+        masks[:, :matched].reshape(experts * matched, *draws.shape[2:])
+        for masks in (draws, answer.samples)
+    ]
+    return {
+        "expert_ged": float(np.diagonal(swap_ged).mean()),
+        "expert_dice": float(np.diagonal(swap_dice).mean()),
+        "hm_iou": hm_iou(*pools),
+    }
+
+
+def _presence_error(draws: np.ndarray, answer: Answer) -> float:
+    """Return the mean squared error of presence over experts, without the noise of counting.
+
+    A share s of n independent masks has the sampling variance p (1 - p) / n, of which
+    s (1 - s) / (n - 1) is the unbiased estimate. It is taken off for the drawings, and for the
+    samples where they alone tell the presence; so one slice's value may fall below 0.
+    """
+    truth, found = (masks.any((2, 3)).mean(1) for masks in (draws, answer.samples))
+    noise = truth * (1 - truth) / (draws.shape[1] - 1)
+    stated = answer.presence
+    if stated is None:
+        stated, noise = found, noise + found * (1 - found) / (answer.samples.shape[1] - 1)
+    return float(((stated - truth) ** 2 - noise).mean())
+
+
+def _energy_distances(draws: np.ndarray, answer: Answer) -> tuple[dict[str, float], np.ndarray]:
     """Return every GED of one slice from one matrix of distances between all its masks.
 
     Samples are stratified, N of each expert, so the unbiased mean distance within the mixture is
-    the mean over pairs of experts of their own unbiased means, not that of the pooled masks.
+    the mean over pairs of experts of their own unbiased means, not that of the pooled masks. The
+    array is the GED between each expert's samples (rows) and each expert's drawings (columns).
     """
-    experts, count = answer.samples.shape[:2]
+    experts, count = len(draws), answer.samples.shape[1]
     groups = [*draws, *answer.samples, answer.consensus]
     masks = np.concatenate(groups)
     distance = 1 - overlap(masks, masks).iou(1.0)
     mean = _block_means(distance, [len(group) for group in groups])
     truth, predicted = mean[:experts, :experts], mean[experts:-1, experts:-1]
-    cross = mean[:experts, experts:-1]
+    cross = mean[experts:-1, :experts]
     pooled = slice(draws.shape[0] * draws.shape[1], len(masks) - len(answer.consensus))
     labels = np.arange(experts) * draws.shape[1]  # the first drawing of each expert
-    within = np.diagonal(truth).mean()
-    return {
+    own = np.diagonal(truth)
+    values = {
         "mixture_ged": float(2 * cross.mean() - truth.mean() - predicted.mean()),
         "consensus_ged": float(2 * mean[:experts, -1].mean() - truth.mean() - mean[-1, -1]),
-        "expert_ged": float(np.diagonal(2 * cross - truth - predicted).mean()),
         "ged_v": float(
             2 * distance[labels, pooled].mean()
             - distance[np.ix_(labels, labels)].mean()
             - distance[pooled, pooled].mean()
         ),
         # Self pairs lower both inner means of a perfect sampler's V by d/E and d/(E N).
-        "ged_v_floor": float(within * (1 + 1 / count) / experts),
+        "ged_v_floor": float(own.mean() * (1 + 1 / count) / experts),
     }
+    return values, 2 * cross - np.diagonal(predicted)[:, None] - own
 
 
 def _block_means(distance: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
@@ -106,23 +159,21 @@ def left_out(distance: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def _expert_dice(draws: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean Dice of each expert's mask {p > 1/2} with that expert's own drawings."""
-    masks = (probabilities > 0.5)[:, None]
-    return float(
-        np.mean([overlap(mask, drawn).dice() for mask, drawn in zip(masks, draws, strict=True)])
-    )
+def _dice_of_maps(draws: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the mean Dice of each map's mask {p > 1/2} with each expert's drawings, (P, E)."""
+    experts, count = draws.shape[:2]
+    dice = overlap(probabilities > 0.5, draws.reshape(-1, *draws.shape[2:])).dice()
+    return dice.reshape(len(probabilities), experts, count).mean(2)
 
 
 def _calibration(draws: np.ndarray, answer: Answer) -> dict[str, np.ndarray]:
     """Return calibration sums against the true probabilities, inside the union of the drawings."""
     truth = draws.mean(1)
     union = np.asarray(draws.any((0, 1)))
-    return {
-        "consensus_ece": calibration_sums(
-            answer.consensus_probability, truth.mean(0), within=union
-        ),
-        "expert_ece": calibration_sums(
-            answer.probabilities, truth, within=np.stack([union] * len(truth))
-        ),
+    sums = {
+        "consensus_ece": calibration_sums(answer.consensus_probability, truth.mean(0), within=union)
     }
+    if answer.experts_match:
+        bands = np.stack([union] * len(truth))
+        sums["expert_ece"] = calibration_sums(answer.probabilities, truth, within=bands)
+    return sums

@@ -21,12 +21,11 @@ from diffoseg.evaluation import (
     Evaluation,
     Predictor,
     TruthSlice,
-    differences_table,
     evaluate,
     humans,
-    markdown_table,
     oracle,
 )
+from diffoseg.evaluation_tables import differences_table, markdown_table
 from diffoseg.model import Model
 from diffoseg.phantom_evaluation import DRAWS, ModelPredictor, truth_slices
 from diffoseg.progress import Progress
@@ -36,7 +35,14 @@ from diffoseg.weights import content_hash, load_model
 HELD_OUT_SEED = 9001
 OURS = "DiffOSeg"
 TRUTH = ("mixture_ged", "consensus_ged", "expert_ged", "expert_dice", "hm_iou")
-BELIEF = ("consensus_ece", "presence_error", "empty_rate", "true_empty_rate", "ged_v")
+BELIEF = (
+    "consensus_ece",
+    "presence_bias",
+    "presence_rmse",
+    "empty_rate",
+    "true_empty_rate",
+    "ged_v",
+)
 DECIDING = ("mixture_ged", "expert_dice")
 
 

@@ -57,7 +57,7 @@ FLOORS = (
         "training",
         "output",
     }
-    | {"evaluation", "phantom_evaluation"},
+    | {"evaluation", "evaluation_tables", "phantom_evaluation"},
     {"demo", "worker", "worker_answers", "commands", "cli", "__main__"},
 )
 

@@ -9,13 +9,12 @@ from diffoseg.errors import InputError
 from diffoseg.evaluation import (
     Evaluation,
     TruthSlice,
-    differences_table,
     evaluate,
     humans,
-    markdown_table,
     oracle,
     paired_difference,
 )
+from diffoseg.evaluation_tables import differences_table, markdown_table
 from diffoseg.intervals import interval, patient_weights
 
 EXPERTS = ("Ada", "Ben")
@@ -152,7 +151,9 @@ def test_presence_is_the_share_of_masks_that_are_not_empty():
 
     assert found.value("true_empty_rate") == 0.5
     assert found.value("empty_rate") == 0
-    assert found.value("presence_error") == 0.5
+    assert found.value("presence_bias") == 0.5
+    np.testing.assert_array_equal(found.of_experts("presence_bias"), [0, 1])
+    assert found.value("presence_rmse") == pytest.approx(np.sqrt(0.5))
 
 
 def test_calibration_is_pooled_over_the_union_of_the_drawings():
@@ -192,7 +193,7 @@ def test_the_oracle_of_sure_experts_is_perfect():
     for measure, best in (("mixture_ged", 0), ("expert_dice", 1), ("hm_iou", 1)):
         assert found.value(measure) == pytest.approx(best)
     assert found.value("expert_ece") == pytest.approx(0)
-    assert found.value("presence_error") == 0
+    assert found.value("presence_bias") == found.value("presence_rmse") == 0
 
 
 def test_people_in_the_methods_place_score_what_their_laws_say(many_slices):
