@@ -110,12 +110,15 @@ class Drawn:
     """What one expert draws on a canvas.
 
     Attributes:
-        samples: each sample's foreground probability at its last step, (n, S, H, W) float32.
+        samples: (n, S, H, W) float32; a sample's mask is where it exceeds 0.5. It is the
+            foreground probability at the last step, or how far the belief exceeds a level.
         probability: that a pixel is marked, (S, H, W) float32; None where only samples tell.
+        presence: probability that anything is marked, in 0..1; None where only samples tell.
     """
 
     samples: np.ndarray
     probability: np.ndarray | None = None
+    presence: float | None = None
 
 
 class Drawing:
@@ -128,8 +131,8 @@ class Drawing:
         batch_size: slices that go through the sampling chain together; bounds the memory.
         micro_batch: tiles a network call.
         watch: told of every call.
-        presence: that an expert who marks anything at all on a canvas does so there, in (0, 1];
-            None leaves it to the model. Only the fast kind can be told.
+        presence: what the probability that an expert marks anything on a canvas is set to, in
+            (0, 1]; None leaves it to the model. Only the fast kind can be told.
     """
 
     def __init__(
