@@ -9,11 +9,13 @@ from slicer.i18n import tr as _
 from diffoseg.catalog import ModelCard
 from diffoseg.experts import CONSENSUS, display_name
 
+from . import Presence
 from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
 from .ResultFolder import SCAN
-from .SegmentTags import EXPERT, tagOf, tagText
+from .SegmentTags import EXPERT, PRESENCE, PRESENCE_MEANS, askedOf, tagOf, tagText
+from .Sentences import conditions
 from .VolumeTable import linesOf
 
 _KEYS = 10
@@ -44,10 +46,9 @@ class CompareWidget:
         self._parameters: DiffOSegParameterNode | None = None
         self._card: ModelCard | None = None
         self._shortcuts: list[qt.QShortcut] = []
-        dress(ui.resultsTable, columns=4)
-        ui.resultsTable.setHorizontalHeaderLabels(
-            [_("Drawing"), _("Volume"), _("Range of samples"), _("Dice")]
-        )
+        titles = [_("Drawing"), _("Presence"), _("Volume"), _("Range of samples"), _("Dice")]
+        dress(ui.resultsTable, len(titles))
+        ui.resultsTable.setHorizontalHeaderLabels(titles)
         ui.resultsTable.connect("cellClicked(int,int)", self._onCell)
         ui.outlinesButton.connect("clicked(bool)", self._onOutlines)
         ui.gridButton.connect("clicked(bool)", self._onGrid)
@@ -71,6 +72,7 @@ class CompareWidget:
         if not drawn or self._parameters is None:
             return
         self._fill(drawn)
+        self._showConditions(drawn)
         parameters, ui = self._parameters, self._ui
         ui.disagreementButton.enabled = parameters.resultDisagreement is not None
         ui.tableButton.enabled = parameters.resultTable is not None
@@ -169,6 +171,15 @@ class CompareWidget:
     def _scan(self) -> "slicer.vtkMRMLScalarVolumeNode | None":
         return scanOf(self._parameters) if self._parameters else None
 
+    def _showConditions(self, drawn: dict[str, str]) -> None:
+        """Say above the lines what they are subject to, where the last run was not a full one."""
+        assert self._parameters is not None
+        segmentation = self._parameters.resultSegmentation.GetSegmentation()
+        latest = segmentation.GetSegment(list(drawn.values())[-1])
+        words = conditions(*askedOf(latest))
+        self._ui.conditionsLabel.text = words[:1].upper() + words[1:] + "." if words else ""
+        self._ui.conditionsLabel.visible = bool(words)
+
     # --- lines -----------------------------------------------------------------------------------
 
     def _drawn(self) -> dict[str, str]:
@@ -186,10 +197,15 @@ class CompareWidget:
             name.setIcon(swatch(segment.GetColor()))
             name.setFlags(qt.Qt.ItemIsEnabled)
             table.setItem(row, 0, name)
-            for column, text in enumerate(lines.get(display_name(expert), ("", "", "")), start=1):
+            presence = Presence.percentage(tagOf(segment, PRESENCE))
+            numbers = lines.get(display_name(expert), ("", "", ""))
+            for column, text in enumerate((presence, *numbers), start=1):
                 item = qt.QTableWidgetItem(text)
                 item.setFlags(qt.Qt.ItemIsEnabled)
                 table.setItem(row, column, item)
-        for column in range(3):
+            meant = tagOf(segment, PRESENCE_MEANS)
+            sentence = Presence.explanation(segment.GetName(), meant, presence)
+            table.item(row, 1).setToolTip(sentence)
+        for column in range(table.columnCount - 1):
             table.resizeColumnToContents(column)
         fitHeight(table, headerRows=1)

@@ -15,7 +15,7 @@ from diffoseg.errors import DependencyError, InputError
 from diffoseg.geometry import Box
 from diffoseg.workload import tile_evaluations
 
-from . import Dependencies, SceneInputs
+from . import Dependencies, Presence, SceneInputs
 from .Parameters import DiffOSegParameterNode
 from .Run import Listener, ResultSink, Run, RunEvent
 from .RunRequest import RunRequest
@@ -92,6 +92,8 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             steps=int(parameterNode.steps) or None,
             seed=int(parameterNode.seed),
             device=parameterNode.device,
+            preset=parameterNode.preset,
+            presence=Presence.givenTo(card, parameterNode.presence),
         )
 
     def start(self, request: RunRequest, sink: ResultSink, onEvent: Listener) -> Run:
@@ -182,6 +184,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             len(request.experts),
             request.samples,
             request.steps,
+            request.preset,
         )
         return float(tiles * secondsPerTile)
 

@@ -68,8 +68,6 @@ class ModelWidget:
         combo.toolTip = card.title if card else noModel()
         self._ui.noticeLabel.text = card.notice if card else combo.toolTip
         self._ui.noticeLabel.visible = bool(self._ui.noticeLabel.text)
-        own = card.metadata.steps if card else 0
-        self._ui.stepsSpinBox.setSpecialValueText(_("the model's own ({n})").format(n=own))
 
     def _sentences(self, parameters: DiffOSegParameterNode) -> tuple[str, ...]:
         """Put a usable model and usable experts in place of unknown ones, and say so."""

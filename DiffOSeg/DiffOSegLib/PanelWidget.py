@@ -20,6 +20,7 @@ from .ExpertsTableWidget import NOBODY, ExpertsTableWidget
 from .Logic import DiffOSegLogic
 from .ModelWidget import ModelWidget
 from .Parameters import DEVICES, MAXIMUM_SEED, DiffOSegParameterNode
+from .QualityWidget import QualityWidget
 from .RegionWidget import RegionWidget
 from .ResultMaps import MAP
 from .RunRequest import RunRequest
@@ -63,6 +64,7 @@ class PanelWidget(VTKObservationMixin):
         self._lookThere = False  # the next result is where nobody has looked yet
         self._views = ComparisonViews()
         self._model = ModelWidget(ui)
+        self._quality = QualityWidget(ui)
         self._region = RegionWidget(ui, complain=lambda sentence: self._run.say(sentence))
         self._experts = ExpertsTableWidget(ui, self._onExperts)
         self._compare = CompareWidget(ui, self._views)
@@ -110,6 +112,7 @@ class PanelWidget(VTKObservationMixin):
         mapping.pop(None, None)
         self._guiTag = parameters.connectParametersToGui(mapping)
         unusable = self._model.setParameters(parameters)
+        self._quality.setParameters(parameters)
         self._run.setNotes((*parameters.corrections, *unusable))
         self._region.setParameters(parameters)
         self._run.setParameters(parameters)
@@ -127,6 +130,7 @@ class PanelWidget(VTKObservationMixin):
         self.parameters.disconnectGui(self._guiTag)
         self.parameters = None
         self._model.setParameters(None)
+        self._quality.setParameters(None)
         self._region.setParameters(None)
         self._compare.setParameters(None, None)
         self._run.setParameters(None)
@@ -139,6 +143,7 @@ class PanelWidget(VTKObservationMixin):
         if self.parameters is None:
             return
         self._model.update()
+        self._quality.update(self._model.card)
         self._region.update()
         self._experts.setCard(self._model.card)
         self._experts.setTicked(tuple(self.parameters.experts))

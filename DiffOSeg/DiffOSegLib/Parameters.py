@@ -14,6 +14,8 @@ from slicer import (
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
+from diffoseg.presets import PRESETS, STANDARD
+
 SAMPLES, MOST_SAMPLES = 8, 64
 MARGIN_MM, LARGEST_MARGIN_MM = 10.0, 100.0
 REGION_KINDS = ("roi", "segment", "whole")
@@ -32,7 +34,9 @@ class _Fields:
     model: str = ""
     experts: list[str]
     samples: Annotated[int, WithinRange(1, MOST_SAMPLES)] = SAMPLES
+    preset: Annotated[str, Choice(PRESETS)] = STANDARD
     steps: Annotated[int, WithinRange(0, 250)] = 0
+    presence: Annotated[float, WithinRange(0.0, 1.0)] = 0.0
     seed: Annotated[int, WithinRange(0, MAXIMUM_SEED)] = 0
     device: Annotated[str, Choice(DEVICES)] = "auto"
     outputSegmentation: vtkMRMLSegmentationNode
@@ -53,7 +57,9 @@ class DiffOSegParameterNode(_Fields):
         regionRoi, regionSegmentation, regionSegmentID, regionMarginMm: the region of that kind.
         model: name of a model; empty is the default one.
         experts: who is asked for, "consensus" among them; empty is everyone the model knows.
-        samples, steps, seed, device: how it is sampled; 0 steps are the model's own number.
+        samples, preset, steps, seed, device: how it is sampled; 0 steps are those of the preset.
+        presence: what the chance that an expert marks anything is set to; 0 is as predicted, 1
+            given that something is marked.
         outputSegmentation: where segments are added; None is a new node for each run.
         probabilityMaps, disagreementMap, table: what else a run leaves in the scene.
         resultSegmentation, resultDisagreement, resultTable: what the last run left.

@@ -61,8 +61,8 @@ class RunEvent:
 class ResultSink(Protocol):
     """Takes results into the scene, in steps of less than 50 ms each."""
 
-    def begin(self, started: Message) -> None:
-        """Learn the region and the experts, before any result."""
+    def begin(self, request: RunRequest, started: Message) -> None:
+        """Learn what was asked, the region and the experts, before any result."""
 
     def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
         """Take in one expert's files, a step at each next()."""
@@ -202,6 +202,8 @@ class Run:
             device=cast(DeviceChoice, request.device),
             modality=SceneInputs.modalityOf(volumeNode),
             name="volume",
+            preset=request.preset,
+            presence=request.presence,
         )
         job.write(self._folder)
         yield
@@ -225,7 +227,7 @@ class Run:
         assert self._folder is not None
         kind = message["event"]
         if kind == "started":
-            self._sink.begin(message)
+            self._sink.begin(self.request, message)
             for warning in message["warnings"]:
                 self._tell(RunEvent("note", warning))
         elif kind == "progress":

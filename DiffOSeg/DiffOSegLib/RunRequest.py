@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from diffoseg.geometry import Box
+from diffoseg.presets import STANDARD
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,12 @@ class RunRequest:
         model: name or path of the weights; "" is the default model.
         experts: what to draw, of the model's answers and in their order: "consensus" and names.
         samples: drawings for each expert.
-        steps: of the sampler; None is the model's own choice.
+        steps: of the model's own sampler; None leaves it to the preset.
         seed: the same seed gives the same drawings.
         device: "auto", "cpu", "cuda" or "mps".
+        preset: one of ``diffoseg.presets.PRESETS``, how much care to take.
+        presence: what the chance that an expert marks anything is set to, in (0, 1], 1 being "given
+            that something is marked"; None leaves it to the model. See ``Presence.givenTo``.
     """
 
     volumeNodeID: str
@@ -28,3 +32,10 @@ class RunRequest:
     steps: int | None
     seed: int
     device: str
+    preset: str = STANDARD
+    presence: float | None = None
+
+    @property
+    def countingPreset(self) -> str | None:
+        """The preset; None where a number of steps stands in its place."""
+        return self.preset if self.steps is None else None

@@ -21,13 +21,16 @@ from diffoseg.catalog import ModelCard
 from diffoseg.errors import DiffOSegError, InputError
 from diffoseg.experts import display_name
 
+from . import Presence
 from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
 from .Matrices import between, ijkToRas
 from .ResultFolder import RUN, SCAN, ResultFolder, sizeWarning, uniqueRunName
 from .ResultMaps import DISAGREEMENT, DRAWN_ABOVE, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
+from .RunRequest import RunRequest
 from .SceneInputs import modalityOf
-from .SegmentTags import EXPERT, addTags, tagAsDrawn
+from .SegmentTags import EXPERT, PRESENCE, PRESENCE_MEANS, addTags, tagAsAsked, tagAsDrawn
 from .SegmentVoxels import LABELMAP, boxAround
+from .Sentences import conditions
 from .VolumeTable import makeTable
 from .WorkerClient import Message
 
@@ -82,8 +85,9 @@ class SceneResults:
         self.warnings: list[str] = []
         self._abandoned = False
 
-    def begin(self, started: Message) -> None:
-        """Take the worker's "started" message: the region and what to be warned of."""
+    def begin(self, request: RunRequest, started: Message) -> None:
+        """Take what was asked and the worker's "started" message: the region, and warnings."""
+        self._asked = request
         start, size = started["region"]["start"], started["region"]["size"]
         self._start = (int(start[0]), int(start[1]), int(start[2]))
         self._shape = (int(size[2]), int(size[1]), int(size[0]))
@@ -133,8 +137,11 @@ class SceneResults:
         if self._gone():
             return
         if self._options.table and done["rows"]:
+            asked, modality = self._asked, modalityOf(self._volumeNode)
             name = _("{run} volumes").format(run=self._name)
-            self.tableNode = makeTable(done["rows"], name, modalityOf(self._volumeNode))
+            given = conditions(asked.countingPreset, asked.presence)
+            title = f"{name}, {given}" if given else name
+            self.tableNode = makeTable(done["rows"], title, modality, self._presenceMeans)
             self._place(self.tableNode)
             yield
         self._describe(done["provenance"])
@@ -183,12 +190,14 @@ class SceneResults:
         segment.AddRepresentation(LABELMAP, self._labelmap(mask))
         facts = {
             "Samples": result["samples"],
-            "Presence": f"{result['presence']:.4g}",
             "Model": self._card.name,
             "WeightsHash": self._card.hash,
             "Notice": self._card.notice,
         }
         tagAsDrawn(segmentation, segment, result["expert"], facts)
+        tagAsAsked(segment, self._asked.countingPreset, self._asked.presence)
+        presence = {PRESENCE: f"{result['presence']:.4g}", PRESENCE_MEANS: self._presenceMeans}
+        addTags(segment, presence)
         segment.SetName(freeSegmentName(segmentation, display_name(result["expert"])))
         segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
         if not segmentation.AddSegment(segment, segmentID):
@@ -213,6 +222,10 @@ class SceneResults:
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
         vtk_to_numpy(image.GetPointData().GetScalars())[:] = mask[box].ravel()
         return image
+
+    @property
+    def _presenceMeans(self) -> str:
+        return Presence.meaning(self._card, self._asked.presence)
 
     def _segmentation(self) -> slicer.vtkMRMLSegmentationNode:
         """Return the node that the run's segments go to, made where there is none."""
@@ -266,7 +279,8 @@ class SceneResults:
         tags = {
             _tagName(key): _tagValue(value)
             for key, value in provenance.items()
-            if key != "samples"  # how many this expert really has is there already
+            # How many this expert really has is there already, and what was given for presence.
+            if key not in ("samples", "presence")
         } | {"DiffOSeg.Warnings": " ".join(self.warnings) or None}
         with slicer.util.NodeModify(node):  # one event, however many tags
             for segment in self._segments.values():

@@ -27,7 +27,11 @@ from .SegmentVoxels import LABELMAP, cropOf, referenceGrid
 
 EXPERT = "DiffOSeg.Expert"
 VOXELS = "DiffOSeg.Voxels"
+PRESENCE = "DiffOSeg.Presence"
+PRESENCE_MEANS = "DiffOSeg.PresenceMeans"
 
+_PRESET = "DiffOSeg.Preset"
+_PRESENCE_GIVEN = "DiffOSeg.PresenceGiven"
 _NEAR = 0.01  # mm, or voxels
 _PREFIX = "DiffOSeg."
 
@@ -54,6 +58,27 @@ def tagAsDrawn(
         VOXELS: fingerprint(segmentation, segment) or "",
     }
     addTags(segment, tags | {_PREFIX + key: value for key, value in facts.items()})
+
+
+def tagAsAsked(segment: slicer.vtkSegment, preset: str | None, presence: float | None) -> None:
+    """Write into a segment's tags with how much care it was drawn, and given what.
+
+    Args:
+        segment: that the model drew, or had a hand in.
+        preset: that counted; None where a number of steps stood in its place.
+        presence: that was given; None where the model predicted it.
+    """
+    addTags(segment, {_PRESET: preset, _PRESENCE_GIVEN: presence})
+
+
+def askedOf(segment: slicer.vtkSegment) -> tuple[str | None, float | None]:
+    """Return the preset and the presence that ``tagAsAsked`` wrote, None for what is not there."""
+    given = tagOf(segment, _PRESENCE_GIVEN)
+    try:
+        presence = float(given) if given else None
+    except ValueError:  # somebody's own
+        presence = None
+    return tagOf(segment, _PRESET) or None, presence
 
 
 def addTags(segment: slicer.vtkSegment, tags: Mapping[str, Any]) -> None:

@@ -27,6 +27,25 @@ def progress(event: RunEvent) -> str:
     return ", ".join(words)
 
 
+def conditions(preset: str | None, presence: float | None) -> str:
+    """Return under which conditions a result holds, to stand after its name; "" for none.
+
+    Args:
+        preset: that it was drawn with; None for a number of steps.
+        presence: that was given; None where the model predicted it.
+    """
+    words = []
+    if presence == 1:
+        words.append(_("given that something is marked"))
+    elif presence is not None:
+        words.append(
+            _("given a chance of {n} % that something is marked").format(n=round(100 * presence))
+        )
+    if preset == "preview":
+        words.append(_("in preview quality"))
+    return ", ".join(words)
+
+
 def noModel() -> str:
     """Return what to do where not even the default model is there."""
     return _("There is no model on this computer. Install the DiffOSeg extension again.")

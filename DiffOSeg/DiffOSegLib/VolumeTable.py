@@ -9,6 +9,8 @@ from slicer.i18n import tr as _
 
 from diffoseg.experts import display_name
 
+from .Presence import columnTitle
+
 Row = Mapping[str, Any]
 
 _NAME, _VOLUME, _LOW, _HIGH, _DICE = 0, 1, 2, 3, 10  # columns, in the order of _columns()
@@ -22,15 +24,18 @@ class Line(NamedTuple):
     dice: str
 
 
-def makeTable(rows: Sequence[Row], name: str, modality: str) -> slicer.vtkMRMLTableNode:
+def makeTable(
+    rows: Sequence[Row], name: str, modality: str, presenceMeans: str
+) -> slicer.vtkMRMLTableNode:
     """Add a table node to the scene; a cell is empty where there is no number.
 
     Args:
         rows: the worker's rows, which hold the fields of the engine's ``ExpertRow``.
         name: of the node.
         modality: "CT" gives the mean intensity its unit.
+        presenceMeans: what the presence is, as ``Presence.meaning`` returns it.
     """
-    columns = _columns(rows, modality)
+    columns = _columns(rows, modality, presenceMeans)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
     for title, cells in columns.items():
         column = vtk.vtkStringArray()
@@ -57,7 +62,7 @@ def linesOf(tableNode: slicer.vtkMRMLTableNode | None) -> dict[str, Line]:
     return lines
 
 
-def _columns(rows: Sequence[Row], modality: str) -> dict[str, list[str]]:
+def _columns(rows: Sequence[Row], modality: str, presenceMeans: str) -> dict[str, list[str]]:
     """Return cells by title, in the order of the engine's volumes.csv."""
 
     def cells(text: Callable[[Row], str]) -> list[str]:
@@ -76,7 +81,7 @@ def _columns(rows: Sequence[Row], modality: str) -> dict[str, list[str]]:
         ),
         _("Largest diameter in a slice [mm]"): cells(lambda row: _number(row["diameter_mm"], 1)),
         _("Mean intensity") + unit: cells(lambda row: _number(row["mean_intensity"], 1)),
-        _("Presence [0 to 1]"): cells(lambda row: _number(row["presence"], 2)),
+        columnTitle(presenceMeans): cells(lambda row: _number(row["presence"], 2)),
         _("Dice with consensus [0 to 1]"): cells(lambda row: _number(row["dice"], 3)),
         _("Mean surface distance [mm]"): cells(lambda row: _number(row["surface_mm"], 2)),
         _("95 % surface distance [mm]"): cells(lambda row: _number(row["surface_95_mm"], 2)),

@@ -1,4 +1,4 @@
-"""What the model answered for one expert, and the sink that takes it from a run: numpy alone."""
+"""What the model answered for one expert, and the sink that takes it from a run, without qt."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from DiffOSegLib.RunRequest import RunRequest
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Answer:
         ijkToRas: (4, 4), from an index (i, j, k) of ``probability`` to mm in the volume's own
             space, its parent transform left off.
         cut: for each of (i, j, k), whether the volume goes on before and behind the region.
+        preset: that it was drawn with; None where a number of steps stood in its place.
+        presence: that was given; None where the model predicted it.
     """
 
     expert: str
@@ -28,6 +32,8 @@ class Answer:
     probability: np.ndarray
     ijkToRas: np.ndarray
     cut: tuple[tuple[bool, bool], ...] = ((True, True),) * 3
+    preset: str | None = None
+    presence: float | None = None
 
     def reachesEdge(self, threshold: float) -> bool:
         """Return whether what is drawn would go on beyond the region, as far as one can tell."""
@@ -59,9 +65,12 @@ class AnswerSink:
         self._onAnswer: Callable[[Answer], None] | None = onAnswer
         self._regionIjkToRas = volumeIjkToRas
         self._cut: tuple[tuple[bool, bool], ...] = ()
+        self._preset: str | None = None
+        self._presence: float | None = None
 
-    def begin(self, started: dict[str, Any]) -> None:
-        """Learn where in the volume the answer will lie."""
+    def begin(self, request: RunRequest, started: dict[str, Any]) -> None:
+        """Learn what was asked, and where in the volume the answer will lie."""
+        self._preset, self._presence = request.countingPreset, request.presence
         start, size = started["region"]["start"], started["region"]["size"]
         shift = np.eye(4)
         shift[:3, 3] = start
@@ -83,6 +92,8 @@ class AnswerSink:
                     probability=probability.astype(np.float32, copy=False),
                     ijkToRas=self._regionIjkToRas,
                     cut=self._cut,
+                    preset=self._preset,
+                    presence=self._presence,
                 )
             )
 

@@ -107,8 +107,8 @@ class OptionsWidget:
             _("Stop; drawings that are finished are still shown.")
             if running
             else _(
-                "Let the model draw, and preview it. Steps, seed and device are those of the"
-                " DiffOSeg module. The segment is not changed."
+                "Let the model draw, and preview it. Quality, presence, seed and device are those"
+                " of the DiffOSeg module. The segment is not changed."
             )
         )
         self.runButton.enabled = ready

@@ -12,9 +12,10 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from diffoseg.catalog import read_card
 from diffoseg.errors import InputError
 from diffoseg.experts import display_name
-from DiffOSegLib import SceneInputs
+from DiffOSegLib import Presence, SceneInputs
 from DiffOSegLib.Logic import sharedLogic
 from DiffOSegLib.Matrices import ijkToRas
 from DiffOSegLib.ResultMaps import DRAWN_ABOVE
@@ -101,7 +102,8 @@ class Proposal(VTKObservationMixin):
     def requestFor(self, question: Question) -> RunRequest:
         """Return the question as the Logic wants it; what it leaves open is set in the module.
 
-        Raises InputError where there is no usable volume, segment or region.
+        Raises InputError where there is no usable volume, segment or region, WeightsError where the
+        model is missing or damaged.
         """
         target = self._selected()
         volumeNode = slicer.mrmlScene.GetNodeByID(target.volumeID)
@@ -122,6 +124,8 @@ class Proposal(VTKObservationMixin):
             steps=module.steps or None,
             seed=module.seed,
             device=module.device,
+            preset=module.preset,
+            presence=Presence.givenTo(read_card(question.model or None), module.presence),
         )
 
     def start(self, request: RunRequest, threshold: float) -> None:
@@ -174,7 +178,7 @@ class Proposal(VTKObservationMixin):
             )
         self._effect.saveStateForUndo()
         carryOut(self._effect, placedAnswer, edits)
-        tagAsAssisted(self._segment(), self.answer.expert)
+        tagAsAssisted(self._segment(), self.answer)
         self._clear()
         self._onChange(_("Applied. Undo takes it back."))
 

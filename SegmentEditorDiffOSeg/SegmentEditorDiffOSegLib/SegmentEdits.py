@@ -9,6 +9,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from diffoseg.segment_tags import ALGORITHM_NAME, ALGORITHM_TYPE, SEMIAUTOMATIC, algorithm_name
 from DiffOSegLib import SegmentTags
 
+from .Answer import Answer
 from .Operations import Edit
 from .Placement import PlacedAnswer
 
@@ -32,10 +33,11 @@ def carryOut(scriptedEffect: Any, placedAnswer: PlacedAnswer, edits: list[Edit])
         scriptedEffect.modifySelectedSegmentByLabelmap(labelmap, mode)
 
 
-def tagAsAssisted(segment: slicer.vtkSegment, expert: str) -> None:
-    """Say in a DICOM export that the model had a hand in this segment."""
-    tags = {ALGORITHM_TYPE: SEMIAUTOMATIC, ALGORITHM_NAME: algorithm_name(expert)}
+def tagAsAssisted(segment: slicer.vtkSegment, answer: Answer) -> None:
+    """Say in a DICOM export that the model had a hand in this segment, and what it was asked."""
+    tags = {ALGORITHM_TYPE: SEMIAUTOMATIC, ALGORITHM_NAME: algorithm_name(answer.expert)}
     SegmentTags.addTags(segment, tags)
+    SegmentTags.tagAsAsked(segment, answer.preset, answer.presence)
 
 
 def _keepWithinMaskSegment(

@@ -3,6 +3,7 @@
 from slicer.i18n import tr as _
 
 from diffoseg.experts import display_name
+from DiffOSegLib.Sentences import conditions
 
 from .Answer import Answer
 
@@ -10,6 +11,9 @@ from .Answer import Answer
 def preview(answer: Answer, threshold: float, volumeMl: float) -> str:
     """Return what the preview of an answer shows."""
     expert = display_name(answer.expert)
+    given = conditions(answer.preset, answer.presence)
+    if given:
+        expert = f"{expert}, {given}"
     if not volumeMl:
         return _("{expert} draws nothing here above {threshold:.2f}.").format(
             expert=expert, threshold=threshold

@@ -40,6 +40,7 @@ class FinishedRun:
         folder: where the files are.
         start, size: of the region, (i, j, k).
         probability: by the expert's name, (K, J, I) float32 on the region.
+        asked: of the request, preset and presence.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class FinishedRun:
         size: tuple[int, int, int] = (24, 20, 7),
         card: ModelCard | None = None,
         probability: Mapping[str, np.ndarray] | None = None,
+        **asked: Any,
     ):
         self.folder, self.start, self.size, self.card = folder, start, size, card or aCard()
+        self.asked = asked
         self.probability = dict(probability or self._balls())
         experts = [p for name, p in self.probability.items() if name != CONSENSUS]
         self.disagreement = np.std(experts, axis=0).astype(np.float32)
@@ -76,6 +79,13 @@ class FinishedRun:
         k, j, i = (slice(a, a + n) for a, n in zip(self.start[::-1], self.size[::-1], strict=True))
         whole[k, j, i] = self.probability[name] > 0.5
         return whole
+
+    @property
+    def request(self) -> Any:
+        from DiffOSegLib.RunRequest import RunRequest
+
+        asked = tuple(self.probability), 8, None, 7, "auto"
+        return RunRequest("", None, "", *asked, **self.asked)
 
     @property
     def started(self) -> dict[str, Any]:
@@ -147,7 +157,7 @@ class FinishedRun:
 
     def steps(self, sink: Any) -> Iterator[None]:
         """Give everything to a sink, step by step."""
-        sink.begin(self.started)
+        sink.begin(self.request, self.started)
         for name in self.probability:
             yield from sink.addExpert(self.result(name), self.folder)
         yield from sink.finish(self.done, self.folder)

@@ -53,7 +53,7 @@ class Results:
         if self.fails_in == name.partition(" ")[0]:
             raise RuntimeError("the node /home/Mr Patient is gone")
 
-    def begin(self, started):
+    def begin(self, request, started):
         self._call("begin")
 
     def addExpert(self, result, folder):

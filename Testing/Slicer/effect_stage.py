@@ -13,8 +13,8 @@ INSIDE = tuple(slice(a, a + n) for a, n in zip(START[::-1], SIZE[::-1], strict=T
 
 
 class HandFedRun:
-    def __init__(self, logic, sink, onEvent):
-        self.logic, self.sink, self.onEvent = logic, sink, onEvent
+    def __init__(self, logic, request, sink, onEvent):
+        self.logic, self.request, self.sink, self.onEvent = logic, request, sink, onEvent
         self.cancelled = self.abandoned = False
 
     def abandon(self, sentence):
@@ -29,7 +29,9 @@ class HandFedLogic:
         self._folder = folder
         self.requests = []
         self.activeRun = None
-        self.module = SimpleNamespace(steps=0, seed=3, device="cpu")
+        self.module = SimpleNamespace(
+            preset="standard", steps=0, presence=0.0, seed=3, device="cpu"
+        )
 
     @property
     def busy(self):
@@ -44,7 +46,7 @@ class HandFedLogic:
         if self.activeRun is not None:
             raise InputError("A run is under way. Wait for its end or cancel it first.")
         self.requests.append(request)
-        self.activeRun = HandFedRun(self, sink, onEvent)
+        self.activeRun = HandFedRun(self, request, sink, onEvent)
         return self.activeRun
 
     def cancel(self):
@@ -62,7 +64,8 @@ class HandFedLogic:
         """Give one expert's probabilities, (K, J, I), to the run; it goes on."""
         np.save(self._folder / "probability.npy", probability.astype(np.float32))
         sink = (run or self.activeRun).sink
-        sink.begin({"region": {"start": list(start), "size": probability.shape[::-1]}})
+        region = {"start": list(start), "size": probability.shape[::-1]}
+        sink.begin((run or self.activeRun).request, {"region": region})
         result = {"expert": expert, "color": [0.0, 0.6, 0.5], "samples": samples}
         for _step in sink.addExpert({**result, "probability": "probability.npy"}, self._folder):
             pass

@@ -43,11 +43,11 @@ def test_the_section_for_comparing_comes_with_the_first_result(panel, ui):
 
 
 def test_each_drawing_has_a_line_with_its_volume_and_its_range(compared, ui):
-    cells = [ui.resultsTable.item(1, column).text() for column in range(3)]
+    cells = [ui.resultsTable.item(1, column).text() for column in range(4)]
 
-    assert cells[0] == "Expert 1"
-    assert cells[1].endswith(" ml")
-    assert " to " in cells[2]
+    assert cells[:2] == ["Expert 1", "100 %"]
+    assert cells[2].endswith(" ml")
+    assert " to " in cells[3]
 
 
 def test_a_name_that_a_tag_cannot_hold_finds_its_line_all_the_same(compared, ui):
@@ -60,7 +60,7 @@ def test_a_name_that_a_tag_cannot_hold_finds_its_line_all_the_same(compared, ui)
     table.SetCellText(names.index("Expert 1"), 0, "検査 | B")
     compared._compare.update()
 
-    assert ui.resultsTable.item(row, 1).text().endswith(" ml")
+    assert ui.resultsTable.item(row, 2).text().endswith(" ml")
 
 
 def test_a_key_shows_one_alone_and_the_same_key_again_all(compared):

@@ -96,7 +96,7 @@ def test_picture_of_the_panel(panel, folder):
 
 
 def columnsFit(table):
-    return sum(table.columnWidth(column) for column in range(4)) <= table.width
+    return sum(table.columnWidth(column) for column in range(5)) <= table.width
 
 
 def test_picture_of_the_panel_beside_the_grid(panel, folder, tmp_path):

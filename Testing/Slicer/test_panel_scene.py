@@ -61,7 +61,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     ui.probabilityMapsCheckBox.checked = False
     ui.applyButton.click()
     until(lambda: panel.logic.activeRun is None)
-    lines = [ui.resultsTable.item(row, 1).text() for row in range(2)]
+    lines = [ui.resultsTable.item(row, 2).text() for row in range(2)]
 
     reread(tmp_path / "reading.mrb")
 
@@ -74,7 +74,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     assert parameters.regionRoi.GetName() == "CT region"
     assert parameters.resultSegmentation.GetSegmentation().GetNumberOfSegments() == 2
     assert not ui.resultsCollapsibleButton.isHidden()
-    assert [ui.resultsTable.item(row, 1).text() for row in range(2)] == lines
+    assert [ui.resultsTable.item(row, 2).text() for row in range(2)] == lines
     assert ui.samplesSpinBox.value == 2
     assert ui.warningsLabel.text == ""
 

@@ -239,7 +239,7 @@ class TestTheMaps:
 
     def test_of_disagreement_is_left_out_where_the_worker_made_none(self, sinkFor, run):
         sink = sinkFor(aScan())
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         list(sink.finish(run.done | {"disagreement": None}, run.folder))
         assert sink.disagreementNode is None
@@ -257,7 +257,7 @@ class TestTheMaps:
         else:
             np.save(path, good[:-1] if harm == "shape" else good.astype(float))
         sink = sinkFor(aScan())
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         before = nodesOfScene()
         with pytest.raises(DiffOSegError, match="damaged"):
             list(sink.addExpert(run.result(CONSENSUS), run.folder))
@@ -286,7 +286,7 @@ class TestTheTable:
             "Difference from consensus [%]": ["", "-3.9", "-3.9"],
             "Largest diameter in a slice [mm]": ["14.2"] * 3,
             "Mean intensity": ["-21.5"] * 3,
-            "Presence [0 to 1]": ["0.94"] * 3,
+            "Share of samples that mark anything [0 to 1]": ["0.94"] * 3,
             "Dice with consensus [0 to 1]": ["", "0.912", "0.912"],
             "Mean surface distance [mm]": ["", "0.46", "0.46"],
             "95 % surface distance [mm]": ["", "1.20", "1.20"],
@@ -294,7 +294,7 @@ class TestTheTable:
 
     def test_says_in_words_that_both_are_empty(self, sinkFor, run):
         sink = sinkFor(aScan())
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         row = run.row(
             EXPERTS[0],
             volume_ml=0.0,
@@ -496,7 +496,7 @@ class TestAChosenSegmentation:
         volumeNode = aScan()
         chosen = run.into(sinkFor(volumeNode)).segmentationNode
         sink = sinkFor(volumeNode, segmentationNode=chosen)
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         done = run.done | {"provenance": run.done["provenance"] | {"seed": 99}}
         list(sink.finish(done, run.folder))
@@ -569,7 +569,7 @@ class TestARunThatEndsEarly:
     def test_leaves_nothing_behind_before_the_first_answer(self, sinkFor, run):
         sink = sinkFor(aScan())
         before = nodesOfScene()
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         sink.abandon()
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         list(sink.finish(run.done, run.folder))
@@ -578,7 +578,7 @@ class TestARunThatEndsEarly:
     def test_keeps_the_answers_that_came(self, sinkFor, run):
         volumeNode = aScan()
         sink = sinkFor(volumeNode)
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         rows = run.done["rows"][:1]
         stopped = run.done | {"stopped": True, "rows": rows, "disagreement": None}
@@ -627,7 +627,7 @@ class TestARunThatEndsEarly:
 
     def test_makes_the_segmentation_anew_where_a_reader_removes_it(self, sinkFor, run):
         sink = sinkFor(aScan())
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         slicer.mrmlScene.RemoveNode(sink.segmentationNode)
         list(sink.addExpert(run.result(EXPERTS[0]), run.folder))
@@ -637,7 +637,7 @@ class TestARunThatEndsEarly:
 
     def test_survives_a_segment_that_a_reader_removes(self, sinkFor, run):
         sink = sinkFor(aScan())
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         sink.segmentationNode.GetSegmentation().RemoveSegment("consensus")
         list(sink.addExpert(run.result(EXPERTS[0]), run.folder))
@@ -646,7 +646,7 @@ class TestARunThatEndsEarly:
 
     def test_makes_its_folder_anew_where_a_reader_removes_it(self, sinkFor, run):
         sink = sinkFor(aScan())
-        sink.begin(run.started)
+        sink.begin(run.request, run.started)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         folder = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(sink.segmentationNode))
