@@ -18,6 +18,8 @@ from diffoseg.segment_tags import (
     ALGORITHM_NAME,
     ALGORITHM_TYPE,
     AUTOMATIC,
+    PRESENCE_GIVEN,
+    PRESET,
     SEMIAUTOMATIC,
     TERMINOLOGY,
     algorithm_name,
@@ -30,8 +32,6 @@ VOXELS = "DiffOSeg.Voxels"
 PRESENCE = "DiffOSeg.Presence"
 PRESENCE_MEANS = "DiffOSeg.PresenceMeans"
 
-_PRESET = "DiffOSeg.Preset"
-_PRESENCE_GIVEN = "DiffOSeg.PresenceGiven"
 _NEAR = 0.01  # mm, or voxels
 _PREFIX = "DiffOSeg."
 
@@ -68,17 +68,17 @@ def tagAsAsked(segment: slicer.vtkSegment, preset: str | None, presence: float |
         preset: that counted; None where a number of steps stood in its place.
         presence: that was given; None where the model predicted it.
     """
-    addTags(segment, {_PRESET: preset, _PRESENCE_GIVEN: presence})
+    addTags(segment, {PRESET: preset, PRESENCE_GIVEN: presence})
 
 
 def askedOf(segment: slicer.vtkSegment) -> tuple[str | None, float | None]:
     """Return the preset and the presence that ``tagAsAsked`` wrote, None for what is not there."""
-    given = tagOf(segment, _PRESENCE_GIVEN)
+    given = tagOf(segment, PRESENCE_GIVEN)
     try:
         presence = float(given) if given else None
     except ValueError:  # somebody's own
         presence = None
-    return tagOf(segment, _PRESET) or None, presence
+    return tagOf(segment, PRESET) or None, presence
 
 
 def addTags(segment: slicer.vtkSegment, tags: Mapping[str, Any]) -> None:

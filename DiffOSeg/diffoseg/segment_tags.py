@@ -6,6 +6,8 @@ from .version import __version__
 ALGORITHM_TYPE = "DICOM.SegmentAlgorithmType"
 ALGORITHM_NAME = "DICOM.SegmentAlgorithmName"
 AUTOMATIC, SEMIAUTOMATIC = "AUTOMATIC", "SEMIAUTOMATIC"
+PRESET = "DiffOSeg.Preset"
+PRESENCE_GIVEN = "DiffOSeg.PresenceGiven"
 
 # In the notation of Slicer's terminologies; without it, Slicer cannot export a DICOM SEG.
 TERMINOLOGY = (

@@ -267,6 +267,7 @@ class Segmenter:
             "code_version": __version__,
             "weights_title": metadata.title,
             "weights_hash": content_hash(self.model),
+            "kind": metadata.kind,
             "notice": str(metadata.training.get("notice", "")),
             "preset": preset,
             "sampler": drawing.settings.name,

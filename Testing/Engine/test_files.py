@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,41 @@ def test_a_probability_lies_on_the_inputs_grid_and_is_0_outside_the_region(resul
     inside = array[3:13, 10:52, 8:56]
     np.testing.assert_array_equal(inside, comparison.results["Expert 2"].probability)
     assert array.sum(dtype=float) == pytest.approx(inside.sum(dtype=float))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words", "meant"),
+    [
+        ({"kind": "paper", "preset": "standard", "presence": None}, "", "share of samples"),
+        ({"kind": "fast", "preset": "careful", "presence": None}, "", "probability"),
+        ({"kind": "paper", "preset": "preview"}, "in preview quality", "share of samples"),
+        (
+            {"kind": "fast", "preset": "preview", "presence": 1.0},
+            "given that something is marked, in preview quality",
+            "probability, as given",
+        ),
+        (
+            {"kind": "fast", "preset": None, "presence": 0.25},
+            "given a chance of 25 % that something is marked",
+            "probability, as given",
+        ),
+    ],
+)
+def test_every_file_with_words_says_under_which_conditions_it_holds(tmp_path, asked, words, meant):
+    comparison = a_comparison()
+    comparison = replace(comparison, provenance={**comparison.provenance, **asked})
+
+    write_results(comparison, a_volume(), tmp_path)
+
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert (told["conditions"], told["presence_is"]) == (words, meant)
+    assert told["title"].endswith(words or "their consensus")
+    assert f"<h1>{told['title']}</h1>" in (tmp_path / "report.html").read_text()
+    with (tmp_path / "volumes.csv").open() as file:
+        assert {line["presence_is"] for line in csv.DictReader(file)} == {meant}
+    header = (tmp_path / "segmentation.seg.nrrd").read_bytes().split(b"\n\n")[0].decode()
+    assert ("DiffOSeg.Preset:preview|" in header) == ("preview" in words)
+    assert ("DiffOSeg.PresenceGiven:1.0|" in header) == ("given that" in words)
 
 
 def test_disagreement_is_the_experts(result):

@@ -20,8 +20,17 @@ from ..errors import InputError
 from ..experts import display_name
 from ..geometry import Geometry
 from ..job import Comparison
-from ..segment_tags import ALGORITHM_NAME, ALGORITHM_TYPE, AUTOMATIC, TERMINOLOGY, algorithm_name
+from ..segment_tags import (
+    ALGORITHM_NAME,
+    ALGORITHM_TYPE,
+    AUTOMATIC,
+    PRESENCE_GIVEN,
+    PRESET,
+    TERMINOLOGY,
+    algorithm_name,
+)
 from ..volume import Volume, image_of
+from . import wording
 from .atomic import replacing
 from .picture import draw_comparison
 from .report import write_report
@@ -76,7 +85,7 @@ def _write_all(
     between = disagreement(comparison)
     if between is not None:
         _write_map(comparison, between, folder / "disagreement.nrrd")
-    _write_table(rows, folder / "volumes.csv")
+    _write_table(rows, wording.presence_is(comparison), folder / "volumes.csv")
     draw_comparison(comparison, volume, rows, folder / "comparison.png")
     write_report(comparison, volume, rows, folder / "comparison.png", folder / "report.html")
     _write_json(comparison.timings, folder / "timings.json")
@@ -97,10 +106,17 @@ def _write_segmentation(comparison: Comparison, path: Path) -> None:
                 ALGORITHM_TYPE: AUTOMATIC,
                 ALGORITHM_NAME: algorithm_name(name),
                 "TerminologyEntry": TERMINOLOGY,
+                **_asked(comparison.provenance),
             }
             for name in results
         },
     )
+
+
+def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of what was asked that the model would not have done by itself."""
+    tags = {PRESET: provenance.get("preset"), PRESENCE_GIVEN: provenance.get("presence")}
+    return {tag: str(value) for tag, value in tags.items() if value is not None}
 
 
 def _write_map(comparison: Comparison, array: np.ndarray, path: Path) -> None:
@@ -120,15 +136,15 @@ def _on_whole_grid(comparison: Comparison, array: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _write_table(rows: Sequence[ExpertRow], path: Path) -> None:
+def _write_table(rows: Sequence[ExpertRow], presence_is: str, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines = [_line(row) for row in rows]
+        lines = [_line(row, presence_is) for row in rows]
         writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
 
 
-def _line(row: ExpertRow) -> dict[str, str]:
+def _line(row: ExpertRow, presence_is: str) -> dict[str, str]:
     """Return one line of the table; a cell is empty where there is no number."""
     interval = row.interval
     cells: dict[str, float | str | None] = {
@@ -142,6 +158,7 @@ def _line(row: ExpertRow) -> dict[str, str]:
         "largest_diameter_in_a_slice_mm": row.diameter_mm,
         "mean_intensity": row.mean_intensity,
         "presence": row.presence,
+        "presence_is": presence_is,
         "dice_with_consensus": row.dice,
         "mean_surface_distance_mm": row.surface_mm,
         "surface_distance_95_mm": row.surface_95_mm,
@@ -157,6 +174,9 @@ def _description(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]
     return {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
+        "title": wording.title(comparison),
+        "conditions": wording.conditions(comparison.provenance),
+        "presence_is": wording.presence_is(comparison),
         "experts": [
             {
                 "name": name,

@@ -231,6 +231,7 @@ def _write_header(figure: "Figure", view: _View) -> None:
     width, height = figure.get_size_inches()
     low, high = view.window
     facts = [
+        wording.conditions(provenance),
         wording.samples_text(view.comparison),
         f"weights: {provenance['weights_title']}" if "weights_title" in provenance else "",
         view.display.label(view.index),

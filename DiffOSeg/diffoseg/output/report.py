@@ -17,11 +17,10 @@ _PAPER = "https://arxiv.org/abs/2507.13087"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 _VOLUMES_NOTE = (
-    '<p class="dim">The volume is that of the voxels with a probability above one half. Ranges and'
-    " intervals describe the model’s own samples; they are no confidence interval of the truth."
-    " Presence is the share in which anything at all would be marked. Dice is"
-    " 2&nbsp;|A∩B|&nbsp;/&nbsp;(|A|+|B|). Surface distances are MONAI’s: the mean over both"
-    " surfaces, and the larger of the two directions’ 95th percentiles.</p>"
+    "The volume is that of the voxels with a probability above one half. Ranges and intervals"
+    " describe the model’s own samples; they are no confidence interval of the truth. {presence}"
+    " Dice is 2&nbsp;|A∩B|&nbsp;/&nbsp;(|A|+|B|). Surface distances are MONAI’s: the mean over both"
+    " surfaces, and the larger of the two directions’ 95th percentiles."
 )
 _DISAGREEMENT_NOTE = (
     "Disagreement is the standard deviation over the experts’ probabilities: how differently they"
@@ -58,7 +57,7 @@ def write_report(
         picture: the PNG of ``picture.draw_comparison``, which is put into the file.
         path: the HTML file.
     """
-    title = wording.headline(comparison)
+    title = wording.title(comparison)
     parts = [
         f"<h1>{escape(title)}</h1>",
         _introduction(comparison, volume),
@@ -102,6 +101,8 @@ def _introduction(comparison: Comparison, volume: Volume) -> str:
     """Say what the reader is looking at, before any number."""
     notice = comparison.provenance.get("notice")
     alert = f'<p class="alert">{escape(str(notice))}</p>' if notice else ""
+    conditions = wording.conditions(comparison.provenance)
+    given = f", {conditions}" if conditions else ""
     names = len(experts_of(comparison))
     who = (
         "the consensus of the experts"
@@ -113,8 +114,8 @@ def _introduction(comparison: Comparison, volume: Volume) -> str:
     )
     return (
         f"{alert}<p>A model predicted {who}, from {wording.samples_text(comparison)}, in a"
-        f" region of the volume “{escape(volume.name)}”. What it draws is in the experts’ styles;"
-        " nobody drew it, and it is no person’s opinion of this scan.</p>"
+        f" region of the volume “{escape(volume.name)}”{given}. What it draws is in the experts’"
+        " styles; nobody drew it, and it is no person’s opinion of this scan.</p>"
     )
 
 
@@ -134,7 +135,8 @@ def _volumes(comparison: Comparison, rows: Sequence[ExpertRow], volume: Volume) 
     }
     names = [named(comparison, row.name) for row in rows]
     lines = list(zip(names, zip(*columns.values(), strict=True), strict=True))
-    return table(["Predicted style of", *columns], lines) + _VOLUMES_NOTE
+    note = _VOLUMES_NOTE.format(presence=escape(wording.presence_note(comparison)))
+    return table(["Predicted style of", *columns], lines) + f'<p class="dim">{note}</p>'
 
 
 def _volume_columns(rows: Sequence[ExpertRow], unit: str) -> dict[str, list[str]]:

@@ -14,9 +14,13 @@ NOTHING_MARKED = "nothing marked"
 _PROVENANCE_LABELS = {
     "weights_title": "Weights",
     "weights_hash": "Hash of the weights",
+    "kind": "Kind of network",
     "code_version": "DiffOSeg version",
+    "preset": "Quality",
     "sampler": "Sampler",
     "steps": "Steps",
+    "renewal": "Noise drawn anew at each step",
+    "presence": "Presence given",
     "samples": "Samples per expert",
     "seed": "Seed",
     "device": "Device",
@@ -68,6 +72,43 @@ def samples_text(comparison: Comparison) -> str:
     count = max(len(result.samples) for result in comparison.results.values())
     each = " each" if len(comparison.results) > 1 else ""
     return f"{count} sample{'s' * (count != 1)}{each}"
+
+
+def conditions(provenance: Mapping[str, Any]) -> str:
+    """Return under which conditions a result holds, to stand after a title; "" for none."""
+    words, given = [], provenance.get("presence")
+    if given == 1:
+        words.append("given that something is marked")
+    elif given is not None:
+        words.append(f"given a chance of {100 * given:.0f} % that something is marked")
+    if provenance.get("preset") == "preview":
+        words.append("in preview quality")
+    return ", ".join(words)
+
+
+def presence_is(comparison: Comparison) -> str:
+    """Return what an answer's presence is: a probability, given or predicted, or a share."""
+    provenance = comparison.provenance
+    if provenance.get("presence") is not None:
+        return "probability, as given"
+    if provenance.get("kind") == "fast":
+        return "probability"
+    return "share of samples"
+
+
+def presence_note(comparison: Comparison) -> str:
+    """Say what an answer's presence is, in a sentence."""
+    meant = presence_is(comparison)
+    if meant == "share of samples":
+        return "Presence is the share of the samples in which anything at all is marked."
+    told = "which was given and not predicted" if meant.endswith("given") else "as predicted"
+    return f"Presence is the probability that anything at all is marked, {told}."
+
+
+def title(comparison: Comparison) -> str:
+    """Say whose style was predicted, and under which conditions."""
+    given = conditions(comparison.provenance)
+    return headline(comparison) + (f", {given}" if given else "")
 
 
 def headline(comparison: Comparison) -> str:
