@@ -11,7 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from diffoseg.catalog import ModelCard, read_card
-from diffoseg.errors import DependencyError, InputError
+from diffoseg.errors import DependencyError, InputError, WeightsError
 from diffoseg.geometry import Box
 from diffoseg.workload import tile_evaluations
 
@@ -36,6 +36,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     Attributes:
         description: what the worker said of the computer when it was last asked; None before.
         descriptionError: the sentence it answered instead; "" where it did not.
+        describedFor: device and model that it was last asked about; None before.
     """
 
     def __init__(self, worker: WorkerClient | None = None) -> None:
@@ -44,6 +45,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self.moduleName = "DiffOSeg"
         self.description: Message | None = None
         self.descriptionError = ""
+        self.describedFor: tuple[str, str] | None = None
         self._worker = worker or WorkerClient()
         self._run: Run | None = None
         self._leaving: dict[str, Run] = {}
@@ -153,13 +155,21 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     # The computer
 
-    def describe(self, device: str = "auto") -> None:
-        """Ask the worker what it would run on, and start it for that; ``description`` gets it."""
+    def describe(self, device: str = "auto", model: str = "") -> None:
+        """Ask the worker what it would run on and how fast; ``description`` gets the answer.
+
+        Starts the worker. Nothing happens while an answer is still to come.
+
+        Args:
+            device: "auto", "cpu", "cuda" or "mps".
+            model: name or path of the weights whose speed is asked for; "" is the default model.
+        """
         if self._describing:
             return
-        self.descriptionError = ""
+        self.descriptionError, self.describedFor = "", (device, model)
         self._describing = uuid.uuid4().hex
-        self._worker.send({"do": "describe", "id": self._describing, "device": device})
+        asked = {"do": "describe", "id": self._describing, "device": device}
+        self._worker.send(asked | {"model": _fileOf(model)})
 
     @property
     def describing(self) -> bool:
@@ -167,12 +177,14 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return bool(self._describing)
 
     def estimateSeconds(self, request: RunRequest) -> float | None:
-        """Return how long a run would take; None where the computer is not described yet.
+        """Return how long a run would take; None where its model's speed is not known yet.
 
         Of a whole volume only the search is counted: what it will find is not known before.
         """
         volumeNode = slicer.mrmlScene.GetNodeByID(request.volumeNodeID)
-        if self.description is None or volumeNode is None:
+        if self.description is None or volumeNode is None or self._describing:
+            return None
+        if self.describedFor is None or self.describedFor[1] != request.model:
             return None
         secondsPerTile = self.description.get("seconds_per_tile")
         if secondsPerTile is None:
@@ -267,6 +279,14 @@ def sharedLogic() -> DiffOSegLogic:
     if _shared is None:
         _shared = DiffOSegLogic()
     return _shared
+
+
+def _fileOf(model: str) -> str:
+    """Return a model's file, which the worker knows it by; its name where there is none."""
+    try:
+        return str(read_card(model or None).path)
+    except WeightsError:
+        return model
 
 
 def _region(parameterNode: DiffOSegParameterNode) -> Box | None:

@@ -90,6 +90,7 @@ class RunWidget:
             _("Stop. What is finished stays.") if self.running else _("Draw as each ticked expert.")
         )
         self._ui.progressBar.visible = self.running
+        self._describeAnew()
         if obstacle:
             self._showDevice()
         else:
@@ -114,9 +115,16 @@ class RunWidget:
         """Ask in the background what this computer computes on, where that can be known."""
         self._dependencies = Dependencies.state()
         self._showDevice()
-        if self._parameters and self._dependencies.ready and not self.running:
-            self._logic.describe(self._parameters.device)
+        parameters = self._parameters
+        if parameters and self._dependencies.ready and not self.running:
+            self._logic.describe(parameters.device, parameters.model)
             self._timer.start()
+
+    def _describeAnew(self) -> None:
+        """Ask again where another device or another model was chosen since."""
+        parameters, asked = self._parameters, self._logic.describedFor
+        if parameters and asked not in (None, (parameters.device, parameters.model)):
+            self.describe()
 
     def stop(self) -> None:
         """Stop the timers, for good."""

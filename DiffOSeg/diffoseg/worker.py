@@ -2,7 +2,8 @@
 
 torch lives here and never in Slicer's process. Every message is one JSON object a line, UTF-8.
 
-    in    {"do": "describe", "id", "device"}      what computes here, and how fast
+    in    {"do": "describe", "id", "device"}      what computes here, and how fast; of "model",
+                                                  where it is named, else of the default one
           {"do": "run", "id", "folder"}           the job in a folder; see ``job``
           {"do": "cancel", "id"}                  stop, and keep what is finished
           {"do": "end"}                           end now
@@ -138,6 +139,7 @@ class Worker:
                 self._cancel(_text(message, "id"))
             case "describe":
                 _text(message, "device")
+                _text({"model": "", **message}, "model")
                 self._accept(message, _text(message, "id"))
             case "run":
                 folder = _text(message, "folder")
@@ -205,7 +207,7 @@ class Worker:
                 send=lambda event: self._pass_on(event, name),
             )
             return
-        description = self._engine.describe(message["device"])
+        description = self._engine.describe(message["device"], message.get("model", ""))
         if self._drop(name):
             self.send(description | {"id": name})
 

@@ -43,7 +43,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._loaded: tuple[object, Segmenter] | None = None
-        self._seconds_per_tile: dict[str, float] = {}
+        self._seconds_per_tile: dict[object, float] = {}  # by what is loaded
 
     def segmenter(self, model: str, device: torch.device) -> Segmenter:
         """Return the segmenter of a model's name or file; loaded anew only if the file changed."""
@@ -58,15 +58,18 @@ class Engine:
             self._loaded = wanted, Segmenter(load_model(path), device)
         return self._loaded[1]
 
-    def describe(self, choice: str) -> Event:
-        """Return the description of a device; raises InputError where there is none of its kind."""
+    def describe(self, choice: str, model: str = "") -> Event:
+        """Return the description of a device, and how fast a model is there.
+
+        Raises InputError where there is no device of this kind.
+        """
         device = chosen_device(choice)
         return {
             "event": "description",
             "device": device.type,
             "line": line_about(device),
             "because": why(choice, device),
-            "seconds_per_tile": self._pace(device),
+            "seconds_per_tile": self._pace(device, model),
             "versions": {
                 "diffoseg": __version__,
                 "torch": torch.__version__,
@@ -125,15 +128,17 @@ class Engine:
         with suppress(Exception):  # without it the table lacks distances
             importlib.import_module(_DISTANCES)
 
-    def _pace(self, device: torch.device) -> float | None:
-        """Return the seconds that a tile takes with the default model; None where there is none."""
-        if device.type not in self._seconds_per_tile:
-            try:
-                segmenter = self.segmenter("", device)
-            except WeightsError:
-                return None
-            self._seconds_per_tile[device.type] = _measured(segmenter)
-        return self._seconds_per_tile[device.type]
+    def _pace(self, device: torch.device, model: str) -> float | None:
+        """Return the seconds that a tile takes with a model; None where there is none such."""
+        try:
+            segmenter = self.segmenter(model, device)
+        except WeightsError:
+            return None
+        assert self._loaded is not None
+        loaded, _ = self._loaded
+        if loaded not in self._seconds_per_tile:
+            self._seconds_per_tile[loaded] = _measured(segmenter)
+        return self._seconds_per_tile[loaded]
 
 
 class _Pace:
