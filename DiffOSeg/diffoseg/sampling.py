@@ -6,7 +6,7 @@ All randomness comes from the uniform numbers that the caller hands in.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -77,6 +77,73 @@ def chain(
         else:
             x = draw_categorical(kernel(x, x0_probs, schedule, t, s), noise(index + 1))
         yield ChainState(index, len(times), t, x0_probs, x)
+
+
+@dataclass(frozen=True)
+class BinaryState:
+    """One step of a binary chain, after it is taken.
+
+    Attributes:
+        index: number of the step, 0..total - 1.
+        total: how many steps, and network calls, the chain takes.
+        t: the time that the network was asked at, in 1..T.
+        belief: the network's belief at t that a pixel is marked, float32 (B, H, W).
+        x: whether it is at the next time, bool (B, H, W); after the last step the finished masks.
+    """
+
+    index: int
+    total: int
+    t: int
+    belief: Tensor
+    x: Tensor
+
+
+def binary_chain(
+    denoiser: Denoiser,
+    schedule: CategoricalSchedule,
+    times: Sequence[int],
+    kernel: Kernel,
+    noise: Noise,
+) -> Iterator[BinaryState]:
+    """Sample B masks of two classes as ``chain`` does, in closed form on one number a pixel.
+
+    It draws what ``chain`` draws from the same uniforms, but where one of them lies within the
+    rounding of its bound, and holds one float and one byte a pixel instead of dozens.
+
+    Args:
+        denoiser: from x_t bool (B, H, W) and t to the belief that a pixel is marked, float
+            (B, H, W) in 0..1.
+        schedule: and ``times``, ``kernel`` and ``noise``, those of ``chain``.
+    """
+    x = noise(0) >= 0.5
+    for index, (t, s) in enumerate(pairwise((*times, 0))):
+        belief = denoiser(x, t).float()
+        if s == 0:
+            x = belief > 0.5
+        else:
+            x = _binary_step(x, belief, noise(index + 1), _background(kernel, schedule, t, s))
+        yield BinaryState(index, len(times), t, belief, x)
+
+
+def _binary_step(
+    x_t: Tensor, belief: Tensor, uniform: Tensor, background: Sequence[tuple[float, float]]
+) -> Tensor:
+    """Return x_s, bool (B, H, W): marked where the uniform is not below P(x_s = 0)."""
+    unmarked, marked = (uniform >= (belief * slope).add_(start) for start, slope in background)
+    return torch.where(x_t, marked, unmarked)
+
+
+@lru_cache(maxsize=1024)
+def _background(
+    kernel: Kernel, schedule: CategoricalSchedule, t: int, s: int
+) -> tuple[tuple[float, float], ...]:
+    """Return P(x_s = 0 | x_t) as (start, slope) of a line in the belief, for x_t = 0 and for 1.
+
+    Every kernel averages over the belief about x_0, so that two beliefs give the whole line.
+    """
+    x_t, sure = torch.tensor([[[0, 1]]] * 2), torch.eye(2, dtype=torch.float64)[:, :, None, None]
+    nothing, everything = kernel(x_t, sure.expand(-1, -1, 1, 2), schedule, t, s)[:, 0, 0]
+    return tuple(zip(nothing.tolist(), (everything - nothing).tolist(), strict=True))
 
 
 def ddim(

@@ -13,6 +13,7 @@ from diffoseg.diffusion import CategoricalSchedule, information, noisy_probs, po
 from diffoseg.errors import InputError
 from diffoseg.sampling import (
     SamplerSettings,
+    binary_chain,
     chain,
     ddim,
     information_times,
@@ -216,6 +217,118 @@ def test_a_chain_of_one_pixel_has_the_enumerated_law(kernel):
     n, times = 40_000, (250, 100, 1)
     state = final(chain(denoiser, (n, 2, 1, 1), exact, times, kernel, uniforms((n, 1, 1))))
     assert float(state.x.float().mean()) == pytest.approx(share, abs=4 * (0.21 / n) ** 0.5)
+
+
+# The chain of two classes in closed form
+
+KERNELS = [posterior, ddim, partial(ddim, renewal=0.4), partial(ddim, renewal=1.0), published_skip]
+
+
+def marked(denoiser):
+    """A denoiser of two classes as ``binary_chain`` takes it."""
+
+    def believe(x, t):
+        assert x.dtype == torch.bool
+        return denoiser(x.long(), t)[:, 1]
+
+    return believe
+
+
+def kept_uniforms(shape, draws, seed):
+    """A noise source that two chains can share."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(draws, *shape, generator=generator).__getitem__
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("schedule", [exact, published])
+@pytest.mark.parametrize("steps", [1, 4, 9])
+def test_the_closed_form_draws_the_very_masks_of_the_chain_at_every_step(kernel, schedule, steps):
+    law = MaskLaw.of_four_readers(steps)
+    times = information_times(schedule, steps, law.mask_distance)
+    noise, denoiser = kept_uniforms((6, SIZE, SIZE), steps, seed=steps), law.denoiser(schedule)
+
+    general = list(chain(denoiser, (6, 2, SIZE, SIZE), schedule, times, kernel, noise))
+    closed = list(binary_chain(marked(denoiser), schedule, times, kernel, noise))
+
+    assert len(closed) == steps
+    for one, other in zip(general, closed, strict=True):
+        assert (other.index, other.total, other.t) == (one.index, one.total, one.t)
+        assert (other.x.dtype, other.belief.dtype) == (torch.bool, torch.float32)
+        assert torch.equal(one.x, other.x.long())
+        assert torch.equal(one.x0_probs[:, 1], other.belief)
+
+
+def test_a_pixel_as_likely_marked_as_not_ends_unmarked_in_both_chains():
+    noise, half = kept_uniforms((2, 5, 5), 2, seed=0), torch.full((2, 5, 5), 0.5)
+    both = torch.stack([half, half], 1)
+    general = final(chain(lambda x, t: both, (2, 2, 5, 5), exact, (250, 9), ddim, noise))
+    closed = final(binary_chain(lambda x, t: half, exact, (250, 9), ddim, noise))
+    assert not closed.x.any()
+    assert torch.equal(general.x, closed.x.long())
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("sure", [0.0, 1.0])
+def test_the_closed_form_never_leaves_a_sure_belief_at_its_end(kernel, sure):
+    noise = kept_uniforms((1, 40, 40), 3, seed=1)
+    belief = torch.full((1, 40, 40), sure)
+    states = list(binary_chain(lambda x, t: belief, exact, (250, 120, 60), kernel, noise))
+    assert (states[-1].x == bool(sure)).all()
+    agreeing = [float((state.x == bool(sure)).float().mean()) for state in states]
+    assert agreeing[0] < agreeing[1] < 1 == agreeing[2]
+
+
+def test_the_closed_form_takes_beliefs_of_half_precision_at_their_own_value():
+    noise, belief = kept_uniforms((2, 9, 9), 3, seed=1), torch.rand(2, 9, 9).bfloat16()
+    half = list(binary_chain(lambda x, t: belief, exact, (250, 90, 9), ddim, noise))
+    full = list(binary_chain(lambda x, t: belief.float(), exact, (250, 90, 9), ddim, noise))
+    for one, other in zip(half, full, strict=True):
+        assert one.belief.dtype == torch.float32
+        assert torch.equal(one.x, other.x)
+
+
+def test_a_step_of_the_closed_form_leaves_what_it_was_given_as_it_was():
+    noise, beliefs, masks = kept_uniforms((2, 9, 9), 4, seed=1), [], []
+
+    def denoiser(x, t):
+        masks.append((x, x.clone()))
+        beliefs.append((belief := torch.rand(2, 9, 9), belief.clone()))
+        return belief
+
+    before = [noise(index).clone() for index in range(4)]
+    list(binary_chain(denoiser, exact, (250, 90, 30, 9), ddim, noise))
+    assert all(torch.equal(now, then) for now, then in beliefs + masks)
+    assert all(torch.equal(noise(index), then) for index, then in enumerate(before))
+
+
+@pytest.mark.parametrize("kernel", [posterior, ddim, partial(ddim, renewal=0.5)])
+def test_the_closed_form_of_one_pixel_has_the_enumerated_law(kernel):
+    share = 0.3
+
+    def denoiser(x, t):
+        level = float(exact.level(t))
+        agree, differ = (1 + level) / 2, (1 - level) / 2
+        seen, unseen = torch.where(x, agree, differ), torch.where(x, differ, agree)
+        return share * seen / (share * seen + (1 - share) * unseen)
+
+    n = 40_000
+    state = final(binary_chain(denoiser, exact, (250, 100, 1), kernel, uniforms((n, 1, 1))))
+    assert float(state.x.float().mean()) == pytest.approx(share, abs=4 * (0.21 / n) ** 0.5)
+
+
+def test_the_closed_form_has_the_law_of_the_masks_with_their_exact_denoiser():
+    """Bayes' rule over all masks is the other route: each mask, and each pixel, by its share."""
+    law, n = MaskLaw.of_four_readers(1), 384
+    times = information_times(exact, 16, law.mask_distance)
+    noise = uniforms((n, SIZE, SIZE), seed=0)
+    state = final(binary_chain(marked(law.denoiser(exact)), exact, times, ddim, noise))
+    masks = state.x.flatten(1).float()
+
+    assert law.excess_energy_distance(masks) < 0.006
+    assert float((masks.sum(1) == 0).float().mean()) == pytest.approx(law.empty_share, abs=0.06)
+    scatter = (law.masks.var(0) / n).sqrt().clamp(min=1e-3)
+    assert float(((masks.mean(0) - law.masks.mean(0)) / scatter).abs().mean()) < 2
 
 
 # Against the exact denoiser of a law of masks: what the sampler alone loses
