@@ -25,6 +25,7 @@ from ..metadata import ModelMetadata
 from ..model import Model
 from ..networks.fast import FastConfig, FastNetwork, Features
 from ..weights import content_hash
+from .calibrate import calibrated
 from .loop import LoopSettings, Progress, train
 from .objective import centre_crop, mask_distance_of, validation_rows
 from .slices import Batch, SliceSet
@@ -51,11 +52,11 @@ def train_fast(
     progress: Progress | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Model:
-    """Train a fast network on masks of all experts and return its model.
+    """Train a fast network on masks of all experts and return its model, calibrated.
 
     Args:
         training: slices to learn from.
-        held_out: slices of other patients, for the curve.
+        held_out: slices of other patients, for the curve and the calibration.
         metadata: of the model, of the kind "fast"; the mask distance is measured here.
         settings: how long and how fast.
         folder: where the checkpoint and the curve go; a run there is taken up again.
@@ -91,14 +92,15 @@ def train_fast(
         progress=progress,
         cancel=cancel,
     )
-    return Model(
+    model = Model(
         consensus=None,
         personal=None,
         schedule=schedule,
         panel=ExpertPanel.of(*experts),
         metadata=metadata.with_training(distance, {"fast": run.summary()}),
-        fast=run.average.cpu(),
+        fast=run.average,
     )
+    return calibrated(model, held_out, settings.edge).to("cpu")
 
 
 def _begun(training: SliceSet, named: int, channels: int, start: Model | None) -> FastNetwork:
