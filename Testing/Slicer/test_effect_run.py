@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+from a_fast_model import NAME as FAST
+from a_fast_model import aFastModel
 from effect_stage import (
     INSIDE,
     REPOSITORY,
@@ -80,6 +82,41 @@ def test_run_asks_for_the_chosen_expert_around_the_segment(aStage, aLogic):
     # faces of the voxels 10..15, 8..13, 5..8 and 3 mm, in LPS
     assert request.region.lower == pytest.approx((-18.5, -16.5, 1.5))
     assert request.region.upper == pytest.approx((-6.5, -4.5, 11.5))
+
+
+def test_quality_and_presence_are_those_of_the_module_and_are_said_with_the_answer(
+    aStage, aLogic, monkeypatch, tmp_path
+):
+    from DiffOSegLib.SegmentTags import tagOf
+
+    aFastModel(tmp_path)
+    monkeypatch.setenv("DIFFOSEG_MODELS", str(tmp_path))
+    aStage.effect.activate()
+    aStage.choose(aStage.options.modelCombo, FAST)
+    aLogic.module.preset, aLogic.module.presence = "preview", 1.0
+
+    run(aStage)
+    aLogic.answer(blob())
+    aLogic.end()
+
+    (request,) = aLogic.requests
+    assert (request.preset, request.presence) == ("preview", 1.0)
+    words = "Expert 2, given that something is marked, in preview quality, 8 samples: "
+    assert aStage.status.startswith(words)
+    aStage.apply("replace")
+    segment = aStage.segmentation.GetSegmentation().GetSegment("tumor")
+    assert tagOf(segment, "DiffOSeg.Preset") == "preview"
+    assert tagOf(segment, "DiffOSeg.PresenceGiven") == "1.0"
+
+
+def test_a_model_that_cannot_be_told_of_presence_is_not(aStage, aLogic):
+    aLogic.module.presence = 1.0
+    run(aStage)
+    aLogic.answer(blob())
+    aLogic.end()
+
+    assert (aLogic.requests[0].preset, aLogic.requests[0].presence) == ("standard", None)
+    assert aStage.status.startswith("Expert 2, 8 samples: ")
 
 
 def test_choosing_a_box_places_and_shows_one_and_run_asks_for_it(aStage, aLogic):
