@@ -17,12 +17,13 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints-dev.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test bench bench-truth lint clean
 
 help:
 	@echo "make demo    draw a phantom's nodule as the consensus and as four experts; look at demo/"
 	@echo "make test    prove the parts"
 	@echo "make bench   measure speed and memory, and append to Testing/Benchmarks/results/"
+	@echo "make bench-truth  measure the weights on phantoms whose truth is known; takes an hour"
 	@echo "make lint    style and types"
 	@echo "make setup   only the environment, into $(VENV)/"
 	@echo "make clean   remove the environment, the caches and demo/"
@@ -52,6 +53,9 @@ test: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python Testing/Benchmarks/bench.py
+
+bench-truth: $(READY)
+	@$(BIN)/python Testing/Benchmarks/truth.py
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -6,7 +6,7 @@ are the bounds: ``oracle`` is a perfect sampler, ``humans`` are people in the me
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -82,6 +82,10 @@ MEASURES: dict[str, Measure] = {
     "expert_ece": Measure("ECE of each expert", "lower"),
     "presence_bias": Measure("presence, stated − true"),
     "presence_rmse": Measure("RMS error of presence", "lower", is_square=True),
+    "volume_coverage": Measure("90 % volume intervals that hold the truth"),
+    "volume_coverage_exact": Measure("the same, ties broken by chance"),
+    "volume_first_covered": Measure("the same, of the first drawing alone"),
+    "volume_excess": Measure("CRPS of volumes above the experts' own, ml", "lower"),
     "empty_rate": Measure("empty masks"),
     "true_empty_rate": Measure("empty drawings"),
 }
@@ -137,6 +141,34 @@ class Evaluation:
             return np.asarray(values.mean(0))
         return np.tensordot(weights / weights.sum(1, keepdims=True), values, axes=1)
 
+    def of_patients(self, patients: Sequence[str]) -> Self:
+        """Return the evaluation on the slices of some patients alone."""
+        rows = np.flatnonzero(np.isin(self.patients, patients))
+        return replace(
+            self,
+            patients=tuple(self.patients[row] for row in rows),
+            scores={name: values[rows] for name, values in self.scores.items()},
+            calibration={name: sums[rows] for name, sums in self.calibration.items()},
+            by_expert={name: values[rows] for name, values in self.by_expert.items()},
+        )
+
+    @classmethod
+    def of_slices(cls, patients: Sequence[str], scored: Sequence[Scores], samples: int) -> Self:
+        """Return the evaluation whose slices have these patients and scores; at least one."""
+        if not scored:
+            raise InputError("There is no slice to evaluate on; give at least one.")
+
+        def of_all(tables: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+            return {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+
+        return cls(
+            patients=tuple(patients),
+            scores=of_all([scores.values for scores in scored]),
+            calibration=of_all([scores.sums for scores in scored]),
+            samples=samples,
+            by_expert=of_all([scores.by_expert for scores in scored]),
+        )
+
     @classmethod
     def joined(cls, parts: "Sequence[Evaluation]") -> Self:
         """Return the evaluation of one method on the slices of all parts, one after the other."""
@@ -155,9 +187,12 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return estimates and the scores of every slice as plain numbers, ready for JSON."""
         estimates = {name: vars(self.estimate(name)) for name in self.measures}
+        return {"estimates": estimates, **self.scores_to_dict()}
+
+    def scores_to_dict(self) -> dict[str, Any]:
+        """Return the scores of every slice alone, of which one patient's are enough."""
         return {
             "samples": self.samples,
-            "estimates": estimates,
             "patients": list(self.patients),
             "scores": {name: values.tolist() for name, values in self.scores.items()},
             "calibration": {name: sums.tolist() for name, sums in self.calibration.items()},
@@ -228,7 +263,7 @@ def evaluate(
         scored.append(score(case.draws, answer))
         if progress is not None:
             progress(index + 1, len(truth_slices), "Evaluating")
-    return _gathered(truth_slices, scored, samples)
+    return Evaluation.of_slices(_patients(truth_slices), scored, samples)
 
 
 def oracle(truth_slices: Sequence[TruthSlice], samples: int = 16, seed: int = 0) -> Evaluation:
@@ -247,7 +282,33 @@ def oracle(truth_slices: Sequence[TruthSlice], samples: int = 16, seed: int = 0)
         marginals = drawn.mean(1)
         answer = Answer(drawn[:, :count], drawn[chosen], marginals, marginals.mean(0))
         scored.append(score(truth, answer))
-    return _gathered(truth_slices, scored, samples)
+    return Evaluation.of_slices(_patients(truth_slices), scored, samples)
+
+
+def level_sets_of_truth(
+    truth_slices: Sequence[TruthSlice], samples: int = 16, seed: int = 0
+) -> Evaluation:
+    """Score level sets of the *true* marginals, from half of the drawings, against the rest.
+
+    The best that thresholding a probability map can do: presence is drawn first, and a mask is
+    {marginal given presence > v} with one v ~ U(0, 1). Where this scores no worse than the oracle,
+    the slices cannot tell a sampler of masks from a map. Needs R >= 4 drawings by each expert.
+    """
+    scored = []
+    for index, case in enumerate(truth_slices):
+        half = case.draws.shape[1] // 2
+        known, truth = case.draws[:, :half], case.draws[:, half:]
+        marginals = known.mean(1)
+        present = known.any((2, 3)).mean(1)[:, None, None, None]
+        given = marginals[:, None] / np.maximum(present, 1 / half)
+        random = np.random.default_rng([seed, index])
+        levels, coins = random.random((2, len(known), samples, 1, 1))
+        masks = (given > levels) & (coins < present)
+        who = np.arange(samples) % len(known)
+        consensus = masks[random.permutation(who), np.arange(samples)]
+        answer = Answer(masks, consensus, marginals, marginals.mean(0))
+        scored.append(score(truth, answer))
+    return Evaluation.of_slices(_patients(truth_slices), scored, samples)
 
 
 def humans(truth_slices: Sequence[TruthSlice]) -> dict[str, Evaluation]:
@@ -273,28 +334,16 @@ def humans(truth_slices: Sequence[TruthSlice]) -> dict[str, Evaluation]:
             )
     rows = {"another expert": another, "same expert again": again}
     return {
-        name: _gathered(truth_slices, [Scores(values) for values in scored], samples=1)
+        name: Evaluation.of_slices(
+            _patients(truth_slices), [Scores(values) for values in scored], samples=1
+        )
         for name, scored in rows.items()
         if scored
     }
 
 
-def _gathered(
-    truth_slices: Sequence[TruthSlice], scored: Sequence[Scores], samples: int
-) -> Evaluation:
-    if not scored:
-        raise InputError("There is no slice to evaluate on; give at least one.")
-
-    def of_all(tables: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-        return {name: np.stack([table[name] for table in tables]) for name in tables[0]}
-
-    return Evaluation(
-        patients=tuple(case.patient for case in truth_slices),
-        scores=of_all([scores.values for scores in scored]),
-        calibration=of_all([scores.sums for scores in scored]),
-        samples=samples,
-        by_expert=of_all([scores.by_expert for scores in scored]),
-    )
+def _patients(truth_slices: Sequence[TruthSlice]) -> tuple[str, ...]:
+    return tuple(case.patient for case in truth_slices)
 
 
 def _ask(

@@ -1,6 +1,6 @@
 """A model measured on phantoms it has not seen, whose experts can be asked again and again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,10 +62,14 @@ class TruthCase:
 
 
 def truth_cases(
-    cohort: PhantomCohort, metadata: ModelMetadata, draws: int = DRAWS
+    cohort: PhantomCohort,
+    metadata: ModelMetadata,
+    draws: int = DRAWS,
+    chosen: Iterable[int] | None = None,
 ) -> Iterator[TruthCase]:
-    """Yield every phantom on the model's grid, with so many drawings by each expert."""
-    for index, case in enumerate(cohort):
+    """Yield phantoms on the model's grid, with so many drawings by each expert; default all."""
+    for index in range(len(cohort)) if chosen is None else chosen:
+        case = cohort[index]
         grid = ModelGrid.fit(case.volume.geometry, metadata.spacing_mm)
         window = centred_window(grid, case, metadata.patch)
         mapping = metadata.intensity.resolve(case.volume.array)

@@ -57,7 +57,7 @@ FLOORS = (
         "training",
         "output",
     }
-    | {"evaluation", "evaluation_tables", "phantom_evaluation"},
+    | {"evaluation", "evaluation_tables", "phantom_evaluation", "style_swap", "volume_evaluation"},
     {"demo", "worker", "worker_answers", "commands", "cli", "__main__"},
 )
 

@@ -1,0 +1,281 @@
+"""Measure a weights file against the known truth of held-out phantoms, beside all its rivals.
+
+    python Testing/Benchmarks/truth.py [WEIGHTS] [--majority FILE] [--experts FILE] [--paper FILE]
+
+Writes RESULTS/truth-<date>-<hash>.json and .md. Every figure has a 95 % interval over patients, a
+floor and a ceiling from the experts' own drawings, and the same phantoms for all methods. What is
+done is kept phantom by phantom in --work, so that a run that was stopped goes on. With --store the
+curve over the number of steps, and the steps chosen from it, are written into WEIGHTS.
+"""
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from truth_report import write_report
+from truth_run import Measured, Task, run
+
+from diffoseg.allocator import keep_freed_memory
+from diffoseg.catalog import find_model
+from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
+from diffoseg.evaluation import Evaluation, Predictor, evaluate, humans, level_sets_of_truth, oracle
+from diffoseg.experts import CONSENSUS
+from diffoseg.model import Model
+from diffoseg.phantom_evaluation import ModelPredictor, TruthCase
+from diffoseg.presets import LEVEL_SET, chosen_steps
+from diffoseg.training.baselines import Baseline, FixedMasks, LevelSets
+from diffoseg.volume_evaluation import perfect_volumes, score_volumes, true_volumes, volumes_of
+from diffoseg.weights import content_hash, load_model, save_model
+
+SEED, SHIFTED_SEED = 9001, 9101
+CURVE = (1, 2, 4, 8, 16, 32)
+MANY_STEPS = 250
+OURS, FIRST_BELIEF, PAPER = "DiffOSeg", "level sets of its first belief", "the paper's kind"
+PERFECT, TRUE_LEVELS = "perfect sampler", "level sets of the true marginals"
+SECTIONS = ("main", "curve", "own", "volumes", "shifts", "paper")
+
+
+def main() -> int:
+    """Measure what is asked for and write the report."""
+    arguments = _arguments()
+    keep_freed_memory()
+    weights = find_model(arguments.weights)
+    model = load_model(weights)
+    found = {}
+    for name, (cohort, tasks) in Plan(arguments, model).sections():
+        if name.split(",")[0] in arguments.only:
+            found[name] = run(tasks, cohort, model.metadata, arguments.draws, arguments.work)
+    if arguments.store and "curve" in found:
+        _store(model, weights, found["curve"], arguments.samples)
+    about = {
+        "weights": model.metadata.title,
+        "hash": content_hash(model),
+        "sampler": model.metadata.sampler,
+        "steps": model.metadata.steps,
+        "samples": arguments.samples,
+        "draws": arguments.draws,
+        "seed": SEED,
+    }
+    print(write_report(arguments.out, found, about))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", nargs="?", help="default: the default weights")
+    parser.add_argument("--majority", type=Path, help="rival by rivals.py")
+    parser.add_argument("--experts", type=Path, help="rival by rivals.py")
+    parser.add_argument("--paper", type=Path, help="weights of the paper's kind")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--cases", type=int, default=48)
+    parser.add_argument("--curve-cases", type=int, default=16)
+    parser.add_argument("--own-cases", type=int, default=8)
+    parser.add_argument("--volume-cases", type=int, default=24)
+    parser.add_argument("--shift-cases", type=int, default=16)
+    parser.add_argument("--paper-cases", type=int, default=12, help="at the model's own steps")
+    parser.add_argument("--paper-many-cases", type=int, default=3, help=f"at {MANY_STEPS} steps")
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--draws", type=int, default=64, help="of each expert, for the truth")
+    parser.add_argument("--store", action="store_true", help="write the curve into WEIGHTS")
+    results = Path(__file__).parent / "results"
+    parser.add_argument("--out", type=Path, default=results, metavar="RESULTS")
+    work = Path(tempfile.gettempdir()) / "diffoseg-truth"
+    parser.add_argument("--work", type=Path, default=work, help="where finished parts are kept")
+    return parser.parse_args()
+
+
+class Plan:
+    """Which tasks there are."""
+
+    def __init__(self, arguments: argparse.Namespace, model: Model):
+        self.arguments = arguments
+        self.model = model
+        self.digest = f"{_digest_of(model)}, {model.metadata.sampler}, {model.metadata.steps} steps"
+        self.cohort = PhantomCohort(seed=SEED, cases=10_000)
+
+    def sections(self) -> Iterator[tuple[str, tuple[PhantomCohort, list[Task]]]]:
+        """Yield the name of each table, its phantoms and its tasks."""
+        asked = self.arguments
+        yield "main", (self.cohort, [*self._ours(asked.cases), *self._rivals(asked.cases)])
+        curve = [self._steps(steps, asked.curve_cases) for steps in CURVE]
+        yield "curve", (self.cohort, curve)
+        own = [self._steps(n, asked.own_cases) for n in (self.model.metadata.steps, MANY_STEPS)]
+        yield "own", (self.cohort, own)
+        yield "volumes", (self.cohort, self._volumes(asked.volume_cases))
+        for shift in SHIFTS:
+            cohort = PhantomCohort(seed=SHIFTED_SEED, cases=10_000, shift=shift)
+            yield f"shifts, {shift}", (cohort, self._shifted(cohort, asked.shift_cases))
+        if asked.paper is not None:
+            yield "paper", (self.cohort, self._paper())
+
+    def _ours(self, cases: int) -> list[Task]:
+        tasks = [self._task(OURS, self.digest, cases, lambda: ModelPredictor(self.model))]
+        if self.model.fast is not None:
+            preview = _once(lambda: ModelPredictor(self.model, 1, LEVEL_SET))
+            tasks.append(self._task(FIRST_BELIEF, self.digest, cases, preview))
+        return tasks
+
+    def _rivals(self, cases: int) -> list[Task]:
+        asked, tasks = self.arguments, []
+        for name, path, kind in (
+            ("U-Net, majority vote", asked.majority, FixedMasks),
+            ("U-Net, a head per expert", asked.experts, FixedMasks),
+            ("U-Net, level sets of the heads", asked.experts, LevelSets),
+        ):
+            if path is not None:
+                make = _once(lambda path=path, kind=kind: kind(Baseline.load(path)))
+                tasks.append(self._task(name, _digest(path), cases, make))
+        n = asked.samples
+
+        def bound(name: str, measure: Callable[[TruthCase, int], Evaluation]) -> Task:
+            return Task(name, f"{n} samples", cases, measure)
+
+        return [
+            *tasks,
+            bound(TRUE_LEVELS, lambda case, i: level_sets_of_truth(list(case.slices()), n, i)),
+            bound(PERFECT, lambda case, i: oracle(list(case.slices()), n, i)),
+            *(
+                bound(name, lambda case, _, name=name: humans(list(case.slices()))[name])
+                for name in ("another expert", "same expert again")
+            ),
+        ]
+
+    def _steps(self, steps: int, cases: int) -> Task:
+        predictor = _once(lambda: Pooling(ModelPredictor(self.model, steps)))
+        key = f"{_digest_of(self.model)}, {self.model.metadata.sampler}"
+        return self._task(f"{steps} steps", key, cases, predictor)
+
+    def _paper(self) -> list[Task]:
+        asked = self.arguments
+        paper = load_model(asked.paper)
+        tasks = []
+        for steps, cases in (
+            (paper.metadata.steps, asked.paper_cases),
+            (MANY_STEPS, asked.paper_many_cases),
+        ):
+            make = _once(lambda steps=steps: Pooling(ModelPredictor(paper, steps, "ddim")))
+            tasks.append(self._task(f"{PAPER}, {steps} steps", _digest_of(paper), cases, make))
+        return tasks
+
+    def _volumes(self, cases: int) -> list[Task]:
+        predictor = ModelPredictor(self.model)
+
+        def ours(case: TruthCase, index: int) -> Evaluation:
+            drawn = volumes_of(predictor, case, index)
+            return score_volumes(case.patient, drawn, true_volumes(case))
+
+        return [
+            Task(OURS, self.digest, cases, ours),
+            Task(PERFECT, "volumes", cases, perfect_volumes),
+        ]
+
+    def _shifted(self, cohort: PhantomCohort, cases: int) -> list[Task]:
+        n = self.arguments.samples
+        known = set(cohort.panel.names) <= set(self.model.experts)
+        strangers = () if known else self.model.experts
+        predictor = ModelPredictor(self.model)
+
+        def ours(case: TruthCase, index: int) -> Evaluation:
+            return evaluate(predictor, list(case.slices()), n, index, strangers=strangers)
+
+        def perfect(case: TruthCase, index: int) -> Evaluation:
+            return oracle(list(case.slices()), n, index)
+
+        key = f"{self.digest}, {n} samples"
+        return [Task(OURS, key, cases, ours), Task(PERFECT, f"{n} samples", cases, perfect)]
+
+    def _task(self, name: str, digest: str, cases: int, make: Callable[[], Predictor]) -> Task:
+        n = self.arguments.samples
+
+        def measure(case: TruthCase, index: int) -> Evaluation:
+            return evaluate(make(), list(case.slices()), n, index)
+
+        return Task(name, f"{digest}, {n} samples", cases, measure)
+
+
+class Pooling:
+    """A model whose consensus is not asked for: its samples are the experts' own, in turns.
+
+    It saves a fifth of the time where only experts and their mixture matter.
+    """
+
+    def __init__(self, predictor: ModelPredictor):
+        self.predictor = predictor
+        self._samples: list[np.ndarray] = []
+
+    def samples(self, image: np.ndarray, expert: str, n: int, seed: int) -> np.ndarray:
+        """Return n masks, (n, h, w) bool; the experts are asked before the consensus."""
+        if expert != CONSENSUS:
+            self._samples.append(self.predictor.samples(image, expert, n, seed))
+            return self._samples[-1]
+        drawn, self._samples = np.array(self._samples), []
+        return np.array([drawn[index % len(drawn), index] for index in range(n)])
+
+    def probability(self, image: np.ndarray, expert: str) -> np.ndarray:
+        """Return an expert's map, or the mean of all, (h, w)."""
+        if expert != CONSENSUS:
+            return self.predictor.probability(image, expert)
+        experts = self.predictor.model.experts
+        return np.asarray(np.mean([self.predictor.probability(image, e) for e in experts], 0))
+
+    def presence(self, image: np.ndarray, expert: str) -> float | None:
+        """Return what the model states."""
+        return self.predictor.presence(image, expert)
+
+
+def _once(make: Callable[[], Predictor]) -> Callable[[], Predictor]:
+    """Return ``make`` that makes only once, and only when it is called."""
+    made: list[Predictor] = []
+
+    def the_one() -> Predictor:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return the_one
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _digest_of(model: Model) -> str:
+    """Return a name for what decides a model's answers at any number of steps."""
+    digest = hashlib.sha256(repr((model.panel.names, model.calibration)).encode())
+    for network in (model.consensus, model.personal, model.fast):
+        for name, tensor in {} if network is None else network.state_dict().items():
+            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _store(model: Model, path: Path, curve: dict[str, Measured], samples: int) -> None:
+    """Write the curve, and the steps chosen from it, into a weights file, in its own precision."""
+    evaluations = [curve[f"{steps} steps"].evaluation for steps in CURVE]
+    measured = {
+        "steps": list(CURVE),
+        **{
+            measure: [round(scored.value(measure), 5) for scored in evaluations]
+            for measure in ("mixture_ged", "empty_rate")
+        },
+        "slices": len(evaluations[0].patients),
+        "samples": samples,
+    }
+    metadata = replace(model.metadata, steps_curve=measured, steps=chosen_steps(measured))
+    with safe_open(path, framework="pt") as stored:
+        precision = {stored.get_tensor(name).dtype for name in stored.keys()}  # noqa: SIM118
+    half = torch.float16 in precision
+    save_model(replace(model, metadata=metadata), path, torch.float16 if half else torch.float32)
+    print(f"{path.name} now takes {metadata.steps} steps.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
