@@ -11,8 +11,10 @@ from diffoseg.evaluation import (
     TruthSlice,
     evaluate,
     humans,
+    level_sets_of_truth,
     oracle,
     paired_difference,
+    paired_ratio,
 )
 from diffoseg.evaluation_tables import differences_table, markdown_table
 from diffoseg.intervals import interval, patient_weights
@@ -351,3 +353,93 @@ def test_the_table_of_differences_is_paired_and_leaves_out_our_own_row():
 
     expected = paired_difference(rows["ours"], rows["fixed"], "mixture_ged")
     assert lines[2:] == [f"| ours − fixed | {expected} |"]
+
+
+# --- beside the scores ---------------------------------------------------------------------------
+
+
+class Stating(Sampler):
+    """Knows how likely it marks anything."""
+
+    def presence(self, image, expert):
+        return 1 - self.laws[expert][4]
+
+
+WRONG = {"Ada": np.array([0.5, 0, 0, 0, 0.5]), "Ben": np.array([0, 0.3, 0.7, 0, 0])}
+
+
+@pytest.mark.parametrize("kind", [Sampler, Stating])
+def test_the_error_of_presence_is_free_of_the_noise_of_counting(many_slices, kind):
+    found = evaluate(kind(WRONG), many_slices[:250], samples=3)
+
+    mean, error = mean_and_error(found.scores["presence_rmse"])
+    assert abs(mean - (0.5**2 + 0.2**2) / 2) < 3 * error < 0.04
+    assert found.value("presence_rmse") == pytest.approx(np.sqrt(mean))
+    assert found.value("presence_bias") == pytest.approx((-0.5 + 0.2) / 2, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", [Sampler, Stating])
+def test_the_error_of_presence_of_a_perfect_sampler_is_nothing(many_slices, kind):
+    mean, error = mean_and_error(
+        evaluate(kind(LAWS), many_slices[:250], samples=3).scores["presence_rmse"]
+    )
+
+    assert abs(mean) < 3 * error < 0.02
+
+
+NESTED = np.zeros((5, 6, 4), bool)
+for _row in range(4):
+    NESTED[_row, : _row + 1] = True
+
+
+def test_level_sets_of_true_marginals_are_right_where_masks_are_nested():
+    random = np.random.default_rng(5)
+    laws = [np.array([0.2, 0.3, 0, 0.5, 0]), np.array([0, 0, 0.6, 0.1, 0.3])]
+    draws = np.stack([NESTED[random.choice(5, (100, 200), p=law)] for law in laws], 1)
+    cases = [TruthSlice("p", np.zeros((1, 6, 4)), each, EXPERTS) for each in draws]
+
+    mean, error = mean_and_error(level_sets_of_truth(cases, samples=4).scores["expert_ged"])
+    assert abs(mean) < 3 * error + 1 / 100  # marginals are counted, of 100 drawings
+    assert error < 0.03
+
+
+def test_level_sets_of_true_marginals_cannot_choose_between_masks_that_cross():
+    """Of columns drawn with .6 and .4, level sets draw both, the first alone, or nothing."""
+    laws = {"Ada": LAWS["Ada"]}
+    found = level_sets_of_truth(truth_slices(100, draws=200, laws=laws), samples=4)
+
+    masks = np.stack([MASKS[0] | MASKS[1], *MASKS])
+    flat = masks.reshape(len(masks), -1).astype(float)
+    shared = flat @ flat.T
+    union = flat.sum(1)[:, None] + flat.sum(1) - shared
+    distance = np.where(union > 0, 1 - shared / np.maximum(union, 1), 0)
+    difference = np.array([0.4, 0.2, 0, 0, 0, 0.4]) - np.array([0, *LAWS["Ada"]])
+    mean, error = mean_and_error(found.scores["expert_ged"])
+    assert abs(mean - -difference @ distance @ difference) < 3 * error + 0.01
+    assert error < 0.04
+
+
+def test_a_paired_ratio_is_of_means_and_knows_what_is_shared():
+    random = np.random.default_rng(4)
+    effects = np.exp(random.normal(size=200))
+    names = tuple(map(str, range(200)))
+    first, second = (
+        Evaluation(names, {"expert_dice": factor * effects}, {}, 2) for factor in (0.3, 0.6)
+    )
+
+    found = paired_ratio(first, second, "expert_dice")
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_an_evaluation_taken_apart_by_patients_is_joined_again():
+    cases = truth_slices(6, patients=3)
+    whole = evaluate(Sampler(LAWS), cases, samples=2)
+    parts = [whole.of_patients([name]) for name in ("p1", "p0", "p2")]
+
+    joined = Evaluation.joined(parts)
+    assert joined.patients == ("p1", "p1", "p0", "p0", "p2", "p2")
+    for measure in whole.measures:
+        assert joined.value(measure) == pytest.approx(whole.value(measure))
+    np.testing.assert_allclose(joined.of_experts("swap_ged"), whole.of_experts("swap_ged"))
+    with pytest.raises(InputError, match="at least one"):
+        Evaluation.of_slices([], [], 2)
