@@ -90,7 +90,8 @@ def caption(record: Record, truth: Record) -> str:
         f"Quality{on} by `truth.py` on {truth['measured'][:10]}, weights `{truth['hash'][:8]}`,"
         f" with 95 % intervals over patients; cost by `make bench` on"
         f" {record['machine']['device']}. The quality of the paper's kind is that of the half-width"
-        " network trained here, its cost that of the published size."
+        " network trained here, its cost that of the published size. A perfect sampler's"
+        " probabilities are the means of its few samples."
     )
 
 
@@ -130,10 +131,10 @@ def _draw_panel(
         panel.errorbar(
             x, value, (below, above), label=series, color=color, marker=marker, capsize=2, lw=1.2
         )
-    styles = ("--", ":", "-.")
-    for (name, values), style in zip(lines.items(), styles, strict=False):
+    styles = (("#2a8f4d", "--"), ("#8b4fb0", ":"), ("#b0474f", "-."))
+    for (name, values), (color, style) in zip(lines.items(), styles, strict=False):
         if quality in values:
-            panel.axhline(values[quality], color="#2a8f4d", linestyle=style, lw=1.2, label=name)
+            panel.axhline(values[quality], color=color, linestyle=style, lw=1.2, label=name)
     panel.grid(alpha=0.3)
 
 
