@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 help:
 	@echo "make demo    draw a phantom's nodule as the consensus and as four experts; look at demo/"
 	@echo "make test    prove the parts"
-	@echo "make bench   measure speed and memory, and append to Testing/Benchmarks/results/"
+	@echo "make bench   measure speed and memory beside the paper's network, and renew README's table"
 	@echo "make bench-truth  measure the weights on phantoms whose truth is known; takes an hour"
 	@echo "make lint    style and types"
 	@echo "make setup   only the environment, into $(VENV)/"
