@@ -24,6 +24,7 @@ from .errors import (
     OutOfMemoryError,
     ran_out_of_memory,
 )
+from .presets import PRESETS, STANDARD
 from .version import __version__
 from .waiting import wait_without_spinning
 
@@ -154,13 +155,41 @@ def _add_segment(group: _Group) -> None:
         "--experts", default="all", help='all, or names: consensus,"Expert 1" (default: all)'
     )
     parser.add_argument("--samples", type=int, default=8, help="drawings per expert (default: 8)")
-    parser.add_argument("--steps", type=int, help="denoising steps (default: the weights' own)")
+    _add_effort(parser)
+    parser.add_argument(
+        "--presence",
+        type=float,
+        metavar="P",
+        help="the chance, above 0 to 1, that an expert marks anything at all; 1: given that"
+        " something is marked (default: as predicted; fast kind only)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
     parser.add_argument(
         "--series", help="number or UID of the DICOM series, where a folder holds several"
     )
     _add_weights(parser)
     _add_device(parser)
+
+
+def _add_effort(parser: argparse.ArgumentParser) -> None:
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=STANDARD,
+        help="preview: the fewest network calls; careful: four times the standard's steps"
+        f" (default: {STANDARD})",
+    )
+    effort.add_argument(
+        "--steps", type=int, metavar="N", help="denoising steps, of your own choice"
+    )
+    parser.add_argument(
+        "--renewal",
+        type=float,
+        default=0.0,
+        metavar="R",
+        help="share of the noise that each step draws anew, 0 to 1 (default: 0)",
+    )
 
 
 def _add_weights(parser: argparse.ArgumentParser) -> None:
@@ -245,7 +274,7 @@ def _add_evaluate(group: _Group) -> None:
     parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help="(default: the built-in)")
     parser.add_argument("--cases", type=int, default=12, metavar="N")
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--steps", type=int)
+    _add_effort(parser)
     parser.add_argument("--seed", type=int, default=0)
     _add_device(parser)
 

@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from .command_text import curve_of, networks_of, presets_of, table_of
 from .errors import InputError
-from .experts import CONSENSUS, display_name
+from .experts import CONSENSUS
+from .presets import STANDARD, sampler_of
 from .progress import Progress
 from .version import __version__
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from .cohorts.case import Case
-    from .comparison import ExpertRow
     from .geometry import Box
     from .job import Comparison
     from .metadata import ModelMetadata
@@ -61,8 +62,16 @@ def demo(arguments: Namespace) -> None:
     scan, region = write_demo_scan(arguments.out / "dicom", model.metadata)
     print(f"Made a phantom CT as a DICOM series of {len(list(scan.iterdir()))} files.")
     volume = read_volume(scan)
-    settings = Namespace(device=arguments.device, samples=8, steps=None, seed=SEED)
-    comparison = _draw(settings, model, volume, region, chosen_experts("all", model))
+    asked = Namespace(
+        device=arguments.device,
+        samples=8,
+        seed=SEED,
+        preset=STANDARD,
+        steps=None,
+        renewal=0.0,
+        presence=None,
+    )
+    comparison = _draw(asked, model, volume, region, chosen_experts("all", model))
     _write(comparison, volume, result)
 
 
@@ -75,7 +84,7 @@ def import_checkpoint(arguments: Namespace) -> None:
         arguments.checkpoint, image_channels=arguments.image_channels, expert_names=names
     )
     save_model(model, arguments.out)
-    print(f"Wrote {arguments.out.name}: {_networks_of(model)}.")
+    print(f"Wrote {arguments.out.name}: {networks_of(model)}.")
 
 
 def train_stage1(arguments: Namespace) -> None:
@@ -157,14 +166,18 @@ def train_stage2(arguments: Namespace) -> None:
 
 def evaluate(arguments: Namespace) -> None:
     """Measure a model on phantoms, beside the best and the human scores that there can be."""
+    from .bounds import humans, oracle
     from .cohorts.phantom import PhantomCohort
     from .device import chosen_device
-    from .evaluation import MEASURES, evaluate, humans, oracle
+    from .evaluation import MEASURES, evaluate
     from .phantom_evaluation import ModelPredictor, truth_slices
     from .weights import load_model
 
     model = load_model(arguments.weights).to(chosen_device(arguments.device))
-    predictor = ModelPredictor(model, arguments.steps)
+    sampler, steps = sampler_of(arguments.preset, model.metadata)
+    if arguments.steps is not None:
+        sampler, steps = model.metadata.sampler, arguments.steps
+    predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
     cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
     with Progress() as progress:
         truth = list(truth_slices(cohort, model.metadata))
@@ -204,14 +217,17 @@ def info(arguments: Namespace) -> None:
     about = model.metadata
     print(f"\n{about.title}")
     for label, value in (
-        ("networks", _networks_of(model)),
+        ("networks", networks_of(model)),
         ("image", f"{', '.join(about.image_channels)}; pixels of {about.spacing_mm:g} mm"),
         ("field of view", f"{about.patch} x {about.patch} pixels"),
         ("sampling", f"{about.sampler}, {about.steps} of {model.schedule.T} steps"),
+        ("presets", presets_of(about)),
         ("made by", f"diffoseg {about.code_version}"),
         ("hash", content_hash(model)),
     ):
         print(f"  {label:<14} {value}")
+    if about.steps_curve:
+        print(f"\n{curve_of(about.steps_curve)}")
     print("For demonstration and testing, not for clinical use.")
 
 
@@ -227,30 +243,6 @@ def names_in(text: str) -> tuple[str, ...]:
     if not names or not all(names):
         raise InputError(f"A name is missing in {text!r}. Put names between commas: A,B.")
     return names
-
-
-def table_of(rows: Sequence["ExpertRow"]) -> str:
-    """Return the volumes as aligned text, a line for every expert."""
-    interval = next((row.interval.label for row in rows if row.interval), "range")
-    lines = [("", "volume", interval, "marks anything", "Dice with consensus")]
-    for row in rows:
-        spread = f"{row.interval.low:.2f} - {row.interval.high:.2f} ml" if row.interval else "-"
-        overlap = row.dice if isinstance(row.dice, str) else f"{row.dice or 0:.2f}"
-        lines.append(
-            (
-                display_name(row.name),
-                f"{row.volume_ml:.2f} ml",
-                spread,
-                f"{row.presence:.0%}",
-                "-" if row.dice is None else overlap,
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        line[0].ljust(widths[0])
-        + "".join(f"   {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
-        for line in lines
-    )
 
 
 def _draw(
@@ -273,14 +265,20 @@ def _draw(
             steps=arguments.steps,
             seed=arguments.seed,
             progress=progress,
+            preset=arguments.preset,
+            renewal=arguments.renewal,
+            presence=arguments.presence,
         )
 
 
 def _write(comparison: "Comparison", volume: "Volume", folder: Path) -> None:
     """Write the results, then say what they are and where to look."""
     from .output.files import write_results
+    from .output.wording import conditions
 
     rows = write_results(comparison, volume, folder)
+    if given := conditions(comparison.provenance):
+        print(f"Note: this was predicted {given}.")
     for sentence in comparison.warnings:
         print(f"Note: {sentence}")
     print(f"\n{table_of(rows)}\n")
@@ -291,11 +289,6 @@ def _named(device: "torch.device") -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _networks_of(model: "Model") -> str:
-    parts = ["the consensus"] if model.has_consensus else []
-    return f"{', '.join([*parts, *model.experts])} ({model.parameter_count:,} values)"
 
 
 def _metadata_for(first: "Case", arguments: Namespace) -> "ModelMetadata":
@@ -331,7 +324,7 @@ def _save_trained(model: "Model", folder: Path) -> None:
     from .weights import save_model
 
     save_model(model, folder / MODEL_FILE)
-    print(f"Trained {_networks_of(model)}. The model is {folder / MODEL_FILE}")
+    print(f"Trained {networks_of(model)}. The model is {folder / MODEL_FILE}")
 
 
 def _counted(cases: Iterable[T], total: int, progress: Progress, what: str) -> Iterator[T]:

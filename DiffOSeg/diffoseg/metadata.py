@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from itertools import zip_longest
 from typing import Any, get_type_hints
 
 from .errors import InputError, WeightsError
@@ -61,6 +62,8 @@ class ModelMetadata:
                 raise InputError(f"{name} of a model is above 0, not {getattr(self, name)}.")
         if self.patch > _LARGEST_PATCH or not _FINEST_MM <= self.spacing_mm <= _COARSEST_MM:
             raise InputError(f"No model looks at {self.patch} pixels of {self.spacing_mm:g} mm.")
+        if self.steps_curve:
+            _check_curve(self.steps_curve)
 
     def with_training(self, mask_distance: float, summary: Mapping[str, Any]) -> "ModelMetadata":
         """Return the metadata after one more training, whose summary joins the earlier ones."""
@@ -68,7 +71,10 @@ class ModelMetadata:
 
     def to_json(self) -> str:
         """Return all fields as JSON text."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+        values = asdict(self)
+        if not self.steps_curve:  # older files lack it, and their hash is over what they hold
+            del values["steps_curve"]
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "ModelMetadata":
@@ -101,7 +107,7 @@ class ModelMetadata:
 
 def _typed(name: str, value: Any, wanted: Any) -> Any:
     """Return a JSON value as the wanted type, or raise WeightsError."""
-    if wanted is float and type(value) in (int, float) and _is_finite(value):
+    if wanted is float and _number(value):
         return float(value)
     if wanted in (str, int) and type(value) is wanted:
         return value
@@ -113,6 +119,20 @@ def _typed(name: str, value: Any, wanted: Any) -> Any:
     if wanted is IntensityMapping and isinstance(value, dict):
         return _intensity(value)
     raise _damaged(f"{name} has the wrong type or value: {value!r:.60}")
+
+
+def _check_curve(curve: Mapping[str, Any]) -> None:
+    """Raise InputError unless each number of steps has its two measured numbers."""
+    columns = [curve.get(name, ()) for name in ("steps", "mixture_ged", "empty_rate")]
+    if not all(isinstance(column, list | tuple) for column in columns) or not columns[0]:
+        raise InputError("The curve of a model's steps lacks a list of what was measured.")
+    rows = list(zip_longest(*columns))
+    if not all(type(n) is int and n > 0 and _number(d) and _number(e) for n, d, e in rows):
+        raise InputError("The curve of a model's steps has a step without its two numbers.")
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and _is_finite(value)
 
 
 def _is_finite(value: float) -> bool:

@@ -45,7 +45,7 @@ class Progress:
             self._print(done, total, what)
 
     def _draw(self, done: int, total: int, what: str) -> None:
-        if self._bar is None or self._bar.total != total:
+        if self._bar is None or done < self._bar.n:
             if self._bar is not None:
                 self._bar.close()
             self._bar = tqdm(
@@ -56,6 +56,7 @@ class Progress:
                 delay=_QUIET_SECONDS,
                 unit="step",
             )
+        self._bar.total = total  # less, where some of the work turns out not to be needed
         self._bar.set_description(what, refresh=False)
         self._bar.update(done - self._bar.n)
 

@@ -291,23 +291,27 @@ def _result(name: str, drawn: Drawn, grid: ModelGrid, canvas: Canvas, watch: Wat
     Of a large region that takes a while: a cancel on the way keeps the samples that are mapped.
     """
     start, size = grid.region_of(canvas.answer)
-    total = np.zeros(tuple(reversed(size)), np.float64)
-    samples = np.empty((len(drawn.samples), *total.shape), bool)
+    samples = np.empty((len(drawn.samples), *reversed(size)), bool)
+    counted = drawn.probability is None
+    total = np.zeros(samples.shape[1:] if counted else (), np.float64)
     stopped_before = watch.stopped
     for mapped, maps in enumerate(drawn.samples):
         if mapped and not stopped_before and watch.enough():
             samples = samples[:mapped]
             break
-        probability = grid.to_input(maps, canvas.window, start, size)
-        total += probability
-        samples[mapped] = probability > 0.5
-    mean = (total / len(samples)).astype(np.float32)
-    if drawn.probability is not None:
-        mean = grid.to_input(drawn.probability, canvas.window, start, size)
+        sample = grid.to_input(maps, canvas.window, start, size)
+        samples[mapped] = sample > 0.5
+        if counted:
+            total += sample
+    if drawn.probability is None:
+        probability = (total / len(samples)).astype(np.float32)
+    else:
+        probability = grid.to_input(drawn.probability, canvas.window, start, size)
+    marked = float(samples.any((1, 2, 3)).mean())
     return ExpertResult(
         name=name,
-        probability=mean,
-        mask=mean > 0.5,
+        probability=probability,
+        mask=probability > 0.5,
         samples=samples,
-        presence=float(samples.any((1, 2, 3)).mean()),
+        presence=marked if drawn.presence is None else drawn.presence,
     )

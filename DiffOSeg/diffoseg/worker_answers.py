@@ -148,12 +148,15 @@ class _Pace:
         self._send = send
         self._said = -math.inf
         self._total = 0
+        self._done = 0
         self._first = (0.0, 0)
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = time.perf_counter()
-        if total != self._total or done <= self._first[1]:  # a search, then the sampling
-            self._total, self._first = total, (now, done)
+        begins = total > self._total or done <= self._done  # a search, then the sampling
+        self._total, self._done = total, done  # less in all, where nothing is there to draw
+        if begins:
+            self._first = (now, done)
         elif now - self._said < _SECONDS_BETWEEN and done < total:
             return
         self._said = now

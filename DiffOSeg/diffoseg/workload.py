@@ -3,7 +3,7 @@
 from .field_of_view import tile_corners, window_seen
 from .geometry import Box, Geometry, ModelGrid
 from .metadata import ModelMetadata
-from .presets import LEVEL_SET, STANDARD, sampler_of
+from .presets import STANDARD, sampler_of
 
 ENCODING = 4
 """What it costs the fast kind to encode a tile, in steps: 0.80 to 0.21 GFLOP at 64 x 64 pixels."""
@@ -21,7 +21,8 @@ def tile_evaluations(
     """Return how many tiles go through the network, which the time is proportional to.
 
     Of the fast kind it is the steps that are counted; encoding a tile once counts as ENCODING, and
-    each answer's first belief as one more.
+    each answer's first belief, which all its samples begin with, as one more. It will be fewer
+    where an expert is not likely to mark anything.
 
     Args:
         geometry: the whole volume's grid.
@@ -35,14 +36,13 @@ def tile_evaluations(
 
     Raises InputError where the region lies outside the volume, or for an unknown preset.
     """
-    sampler, few = sampler_of(preset, metadata)
     grid = ModelGrid.fit(geometry, metadata.spacing_mm)
     slices, rows, columns = window_seen(grid.window_of(region), metadata.patch).size
     tiles = slices * len(tile_corners((rows, columns), metadata.patch))
     once = ENCODING if metadata.kind == "fast" else 0
     if region is None:
         return tiles * (1 + once)
-    each = few if steps is None else steps
-    # A level-set draw is made of the first belief alone.
-    chains = 0 if steps is None and sampler == LEVEL_SET else answers * samples * each
-    return tiles * (chains + once + (answers if once else 0))
+    each = sampler_of(preset, metadata)[1] if steps is None else steps
+    if metadata.kind == "fast":
+        return tiles * (once + answers + answers * samples * (each - 1))
+    return tiles * answers * samples * each

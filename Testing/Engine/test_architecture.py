@@ -51,14 +51,22 @@ FLOORS = (
         "segmentation",
         "drawing",
         "fast_drawing",
+        "fast_look",
         "applicability",
         "canvas",
         "tiling",
         "training",
         "output",
     }
-    | {"evaluation", "evaluation_tables", "phantom_evaluation", "style_swap", "volume_evaluation"},
-    {"demo", "worker", "worker_answers", "commands", "cli", "__main__"},
+    | {
+        "bounds",
+        "evaluation",
+        "evaluation_tables",
+        "phantom_evaluation",
+        "style_swap",
+        "volume_evaluation",
+    },
+    {"demo", "worker", "worker_answers", "commands", "command_text", "cli", "__main__"},
 )
 
 
