@@ -1,8 +1,8 @@
 """How good a method is where the true law of every expert's drawing is known.
 
 A method is asked for samples and probabilities of held-out slices, and is scored against many
-fresh drawings of the same slices by every expert. The same scores of the experts' own drawings
-are the bounds: ``oracle`` is a perfect sampler, ``humans`` are people in the method's place.
+fresh drawings of the same slices by every expert. bounds.py scores the experts' own drawings the
+same way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from .errors import InputError
 from .experts import CONSENSUS
 from .intervals import Estimate, interval, patient_weights
 from .metrics import calibration_error
-from .scoring import Answer, Scores, between_experts, left_out, score
+from .scoring import Answer, Scores, score
 
 Progress = Callable[[int, int, str], None]
 
@@ -80,6 +80,7 @@ MEASURES: dict[str, Measure] = {
     "ged_v_floor": Measure("floor of GED_V"),
     "consensus_ece": Measure("ECE of the consensus", "lower"),
     "expert_ece": Measure("ECE of each expert", "lower"),
+    "sample_drift": Measure("RMS of samples' mean − probability", "lower", is_square=True),
     "presence_bias": Measure("presence, stated − true"),
     "presence_rmse": Measure("RMS error of presence", "lower", is_square=True),
     "volume_coverage": Measure("90 % volume intervals that hold the truth"),
@@ -263,86 +264,11 @@ def evaluate(
         scored.append(score(case.draws, answer))
         if progress is not None:
             progress(index + 1, len(truth_slices), "Evaluating")
-    return Evaluation.of_slices(_patients(truth_slices), scored, samples)
+    return Evaluation.of_slices(patients_of(truth_slices), scored, samples)
 
 
-def oracle(truth_slices: Sequence[TruthSlice], samples: int = 16, seed: int = 0) -> Evaluation:
-    """Score the experts' own drawings: half of them, as a perfect method, against the rest.
-
-    The floor or the ceiling of every measure. Needs R >= 4 drawings by each expert, and takes
-    no more than R/2 samples.
-    """
-    scored = []
-    for index, case in enumerate(truth_slices):
-        half = case.draws.shape[1] // 2
-        drawn, truth = case.draws[:, :half], case.draws[:, half:]
-        count = min(samples, half)
-        random = np.random.default_rng([seed, index])
-        chosen = random.integers(0, len(drawn), count), random.permutation(half)[:count]
-        marginals = drawn.mean(1)
-        answer = Answer(drawn[:, :count], drawn[chosen], marginals, marginals.mean(0))
-        scored.append(score(truth, answer))
-    return Evaluation.of_slices(_patients(truth_slices), scored, samples)
-
-
-def level_sets_of_truth(
-    truth_slices: Sequence[TruthSlice], samples: int = 16, seed: int = 0
-) -> Evaluation:
-    """Score level sets of the *true* marginals, from half of the drawings, against the rest.
-
-    The best that thresholding a probability map can do: presence is drawn first, and a mask is
-    {marginal given presence > v} with one v ~ U(0, 1). Where this scores no worse than the oracle,
-    the slices cannot tell a sampler of masks from a map. Needs R >= 4 drawings by each expert.
-    """
-    scored = []
-    for index, case in enumerate(truth_slices):
-        half = case.draws.shape[1] // 2
-        known, truth = case.draws[:, :half], case.draws[:, half:]
-        marginals = known.mean(1)
-        present = known.any((2, 3)).mean(1)[:, None, None, None]
-        given = marginals[:, None] / np.maximum(present, 1 / half)
-        random = np.random.default_rng([seed, index])
-        levels, coins = random.random((2, len(known), samples, 1, 1))
-        masks = (given > levels) & (coins < present)
-        who = np.arange(samples) % len(known)
-        consensus = masks[random.permutation(who), np.arange(samples)]
-        answer = Answer(masks, consensus, marginals, marginals.mean(0))
-        scored.append(score(truth, answer))
-    return Evaluation.of_slices(_patients(truth_slices), scored, samples)
-
-
-def humans(truth_slices: Sequence[TruthSlice]) -> dict[str, Evaluation]:
-    """Score people in the method's place, one drawing against another.
-
-    "another expert": each expert stands in for every other one, and for the mixture of all the
-    others (GED_U of all experts together). "same expert again": a second drawing by each expert.
-    """
-    another, again = [], []
-    for case in truth_slices:
-        distance, dice = between_experts(case.draws)
-        others = ~np.eye(len(distance), dtype=bool)
-        own = np.diagonal(distance)
-        again.append({"expert_dice": np.diagonal(dice).mean(), "expert_ged": 0.0})
-        if others.any():
-            pairs = 2 * distance - own[:, None] - own[None]
-            another.append(
-                {
-                    "mixture_ged": left_out(distance),
-                    "expert_ged": pairs[others].mean(),
-                    "expert_dice": dice[others].mean(),
-                }
-            )
-    rows = {"another expert": another, "same expert again": again}
-    return {
-        name: Evaluation.of_slices(
-            _patients(truth_slices), [Scores(values) for values in scored], samples=1
-        )
-        for name, scored in rows.items()
-        if scored
-    }
-
-
-def _patients(truth_slices: Sequence[TruthSlice]) -> tuple[str, ...]:
+def patients_of(truth_slices: Sequence[TruthSlice]) -> tuple[str, ...]:
+    """Return the patient of each slice."""
     return tuple(case.patient for case in truth_slices)
 
 

@@ -156,7 +156,7 @@ class ModelPredictor:
 
     def presence(self, image: np.ndarray, expert: str) -> float | None:
         """Return the stated probability that anything is marked on the image just drawn on."""
-        return getattr(self._drawn[expert], "presence", None)
+        return self._drawn[expert].presence
 
     def _canvas(self, images: np.ndarray) -> Canvas:
         if self._seen is None or not np.array_equal(self._seen[0], images):

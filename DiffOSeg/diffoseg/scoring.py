@@ -59,6 +59,7 @@ def score(draws: np.ndarray, answer: Answer) -> Scores:
         "empty_rate": float(1 - found.mean()),
         "true_empty_rate": float(1 - truth.mean()),
         "presence_bias": float(stated.mean() - truth.mean()),
+        "sample_drift": _drift(answer, np.asarray(draws.any((0, 1)))),
     }
     by_expert = {"swap_ged": swap_ged, "swap_dice": swap_dice}
     if answer.experts_match:
@@ -83,6 +84,20 @@ def _by_own_expert(
         "expert_dice": float(np.diagonal(swap_dice).mean()),
         "hm_iou": hm_iou(*pools),
     }
+
+
+def _drift(answer: Answer, union: np.ndarray) -> float:
+    """Return the mean squared difference of samples' mean and probability, without counting noise.
+
+    Over the experts and the pixels of ``union``; see ``_presence_error``. It needs no truth: a
+    method whose probability says what it draws scores 0. Nothing marked counts as no drift.
+    """
+    if not union.any():
+        return 0.0
+    count = answer.samples.shape[1]
+    mean = answer.samples[:, :, union].mean(1)
+    noise = mean * (1 - mean) / (count - 1)
+    return float(((mean - answer.probabilities[:, union]) ** 2 - noise).mean())
 
 
 def _presence_error(draws: np.ndarray, answer: Answer) -> float:

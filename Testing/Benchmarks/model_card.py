@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from diffoseg.bounds import humans, oracle
 from diffoseg.cohorts.calibration import GATE, Calibration, calibrate
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.evaluation import (
@@ -22,8 +23,6 @@ from diffoseg.evaluation import (
     Predictor,
     TruthSlice,
     evaluate,
-    humans,
-    oracle,
 )
 from diffoseg.evaluation_tables import differences_table, markdown_table
 from diffoseg.model import Model

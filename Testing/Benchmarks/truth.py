@@ -12,20 +12,29 @@ import argparse
 import hashlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from truth_report import write_report
+from truth_report import (
+    FIRST_BELIEF,
+    MANY_STEPS,
+    OURS,
+    PAPER,
+    PERFECT,
+    TRUE_LEVELS,
+    write_report,
+)
 from truth_run import Measured, Task, run
 
 from diffoseg.allocator import keep_freed_memory
+from diffoseg.bounds import humans, level_sets_of_truth, oracle
 from diffoseg.catalog import find_model
 from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
-from diffoseg.evaluation import Evaluation, Predictor, evaluate, humans, level_sets_of_truth, oracle
+from diffoseg.evaluation import Evaluation, Predictor, TruthSlice, evaluate
 from diffoseg.experts import CONSENSUS
 from diffoseg.model import Model
 from diffoseg.phantom_evaluation import ModelPredictor, TruthCase
@@ -36,9 +45,8 @@ from diffoseg.weights import content_hash, load_model, save_model
 
 SEED, SHIFTED_SEED = 9001, 9101
 CURVE = (1, 2, 4, 8, 16, 32)
-MANY_STEPS = 250
-OURS, FIRST_BELIEF, PAPER = "DiffOSeg", "level sets of its first belief", "the paper's kind"
-PERFECT, TRUE_LEVELS = "perfect sampler", "level sets of the true marginals"
+LEVEL_RIVAL = "U-Net, level sets of the heads"
+Slices = Callable[[TruthCase, int], list[TruthSlice]]
 SECTIONS = ("main", "curve", "own", "volumes", "shifts", "paper")
 
 
@@ -77,12 +85,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--paper", type=Path, help="weights of the paper's kind")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--cases", type=int, default=48)
-    parser.add_argument("--curve-cases", type=int, default=16)
-    parser.add_argument("--own-cases", type=int, default=8)
+    parser.add_argument("--curve-cases", type=int, default=48)
+    parser.add_argument("--own-cases", type=int, default=24)
     parser.add_argument("--volume-cases", type=int, default=24)
     parser.add_argument("--shift-cases", type=int, default=16)
-    parser.add_argument("--paper-cases", type=int, default=12, help="at the model's own steps")
-    parser.add_argument("--paper-many-cases", type=int, default=3, help=f"at {MANY_STEPS} steps")
+    parser.add_argument("--paper-cases", type=int, default=24, help="at its own steps")
+    parser.add_argument("--paper-many-cases", type=int, default=8, help=f"at {MANY_STEPS} steps")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--draws", type=int, default=64, help="of each expert, for the truth")
     parser.add_argument("--store", action="store_true", help="write the curve into WEIGHTS")
@@ -117,23 +125,25 @@ class Plan:
         if asked.paper is not None:
             yield "paper", (self.cohort, self._paper())
 
-    def _ours(self, cases: int) -> list[Task]:
-        tasks = [self._task(OURS, self.digest, cases, lambda: ModelPredictor(self.model))]
+    def _ours(self, cases: int, strangers: Sequence[str] = ()) -> list[Task]:
+        methods = {OURS: _once(lambda: ModelPredictor(self.model))}
         if self.model.fast is not None:
-            preview = _once(lambda: ModelPredictor(self.model, 1, LEVEL_SET))
-            tasks.append(self._task(FIRST_BELIEF, self.digest, cases, preview))
-        return tasks
+            methods[FIRST_BELIEF] = _once(lambda: ModelPredictor(self.model, 1, LEVEL_SET))
+        return [
+            self._task(name, self.digest, cases, make, strangers=strangers)
+            for name, make in methods.items()
+        ]
 
-    def _rivals(self, cases: int) -> list[Task]:
+    def _rivals(self, cases: int, strangers: Sequence[str] = ()) -> list[Task]:
         asked, tasks = self.arguments, []
         for name, path, kind in (
             ("U-Net, majority vote", asked.majority, FixedMasks),
             ("U-Net, a head per expert", asked.experts, FixedMasks),
-            ("U-Net, level sets of the heads", asked.experts, LevelSets),
+            (LEVEL_RIVAL, asked.experts, LevelSets),
         ):
             if path is not None:
                 make = _once(lambda path=path, kind=kind: kind(Baseline.load(path)))
-                tasks.append(self._task(name, _digest(path), cases, make))
+                tasks.append(self._task(name, _digest(path), cases, make, strangers=strangers))
         n = asked.samples
 
         def bound(name: str, measure: Callable[[TruthCase, int], Evaluation]) -> Task:
@@ -152,18 +162,20 @@ class Plan:
     def _steps(self, steps: int, cases: int) -> Task:
         predictor = _once(lambda: Pooling(ModelPredictor(self.model, steps)))
         key = f"{_digest_of(self.model)}, {self.model.metadata.sampler}"
-        return self._task(f"{steps} steps", key, cases, predictor)
+        return self._task(f"{steps} steps", key, cases, predictor, _one_slice)
 
     def _paper(self) -> list[Task]:
         asked = self.arguments
         paper = load_model(asked.paper)
-        tasks = []
+        ours = _once(lambda: ModelPredictor(self.model))
+        tasks = [self._task(OURS, self.digest, asked.paper_cases, ours, _one_slice)]
         for steps, cases in (
             (paper.metadata.steps, asked.paper_cases),
             (MANY_STEPS, asked.paper_many_cases),
         ):
             make = _once(lambda steps=steps: Pooling(ModelPredictor(paper, steps, "ddim")))
-            tasks.append(self._task(f"{PAPER}, {steps} steps", _digest_of(paper), cases, make))
+            name = f"{PAPER}, {steps} steps"
+            tasks.append(self._task(name, _digest_of(paper), cases, make, _one_slice))
         return tasks
 
     def _volumes(self, cases: int) -> list[Task]:
@@ -179,27 +191,28 @@ class Plan:
         ]
 
     def _shifted(self, cohort: PhantomCohort, cases: int) -> list[Task]:
-        n = self.arguments.samples
         known = set(cohort.panel.names) <= set(self.model.experts)
         strangers = () if known else self.model.experts
-        predictor = ModelPredictor(self.model)
+        tasks = [*self._ours(cases, strangers), *self._rivals(cases, strangers)]
+        return [task for task in tasks if task.name in (OURS, FIRST_BELIEF, LEVEL_RIVAL, PERFECT)]
 
-        def ours(case: TruthCase, index: int) -> Evaluation:
-            return evaluate(predictor, list(case.slices()), n, index, strangers=strangers)
-
-        def perfect(case: TruthCase, index: int) -> Evaluation:
-            return oracle(list(case.slices()), n, index)
-
-        key = f"{self.digest}, {n} samples"
-        return [Task(OURS, key, cases, ours), Task(PERFECT, f"{n} samples", cases, perfect)]
-
-    def _task(self, name: str, digest: str, cases: int, make: Callable[[], Predictor]) -> Task:
+    def _task(
+        self,
+        name: str,
+        digest: str,
+        cases: int,
+        make: Callable[[], Predictor],
+        slices: Slices | None = None,
+        strangers: Sequence[str] = (),
+    ) -> Task:
         n = self.arguments.samples
 
         def measure(case: TruthCase, index: int) -> Evaluation:
-            return evaluate(make(), list(case.slices()), n, index)
+            asked = list(case.slices()) if slices is None else slices(case, index)
+            return evaluate(make(), asked, n, index, strangers=strangers)
 
-        return Task(name, f"{digest}, {n} samples", cases, measure)
+        which = "all slices" if slices is None else slices.__name__
+        return Task(name, f"{digest}, {n} samples, {which}", cases, measure)
 
 
 class Pooling:
@@ -230,6 +243,12 @@ class Pooling:
     def presence(self, image: np.ndarray, expert: str) -> float | None:
         """Return what the model states."""
         return self.predictor.presence(image, expert)
+
+
+def _one_slice(case: TruthCase, index: int) -> list[TruthSlice]:
+    """Return one slice of a phantom, the chosen ones in turns: more phantoms at the same cost."""
+    slices = list(case.slices())
+    return [slices[index % len(slices)]]
 
 
 def _once(make: Callable[[], Predictor]) -> Callable[[], Predictor]:

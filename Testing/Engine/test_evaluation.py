@@ -5,14 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from diffoseg.bounds import humans, level_sets_of_truth, oracle
 from diffoseg.errors import InputError
 from diffoseg.evaluation import (
     Evaluation,
     TruthSlice,
     evaluate,
-    humans,
-    level_sets_of_truth,
-    oracle,
     paired_difference,
     paired_ratio,
 )
@@ -385,6 +383,23 @@ def test_the_error_of_presence_of_a_perfect_sampler_is_nothing(many_slices, kind
     )
 
     assert abs(mean) < 3 * error < 0.02
+
+
+class Drifting(Sampler):
+    """Says .5 of every pixel of the first column, whatever it draws."""
+
+    def probability(self, image, expert):
+        return super().probability(image, expert) * 0 + 0.5 * MASKS[0]
+
+
+def test_drift_is_how_far_samples_leave_the_stated_probability_without_counting_noise():
+    laws = {"Ada": np.array([0.9, 0, 0, 0, 0.1]), "Ben": np.array([0.3, 0, 0, 0, 0.7])}
+    cases = truth_slices(250, laws=laws)
+
+    none = mean_and_error(evaluate(Sampler(laws), cases, samples=3).scores["sample_drift"])
+    found = mean_and_error(evaluate(Drifting(laws), cases, samples=3).scores["sample_drift"])
+    assert abs(none[0]) < 3 * none[1] < 0.02
+    assert abs(found[0] - (0.4**2 + 0.2**2) / 2) < 3 * found[1] < 0.03
 
 
 NESTED = np.zeros((5, 6, 4), bool)

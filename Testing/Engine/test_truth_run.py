@@ -4,8 +4,8 @@ import pytest
 from a_model import a_model
 
 from Benchmarks.truth_run import Task, run
+from diffoseg.bounds import humans
 from diffoseg.cohorts.phantom import PhantomCohort
-from diffoseg.evaluation import humans
 
 COHORT = PhantomCohort(seed=1, cases=100)
 
