@@ -113,6 +113,22 @@ def test_it_says_what_it_is_and_is_not(path):
     assert "Expert 2 says" not in text
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"kind": "paper"}, "Presence is the share of the samples in which anything at all is"),
+        ({"kind": "fast"}, "the probability that anything at all is marked, as predicted."),
+        ({"kind": "fast", "presence": 1.0}, "is marked, which was given and not predicted."),
+    ],
+)
+def test_it_says_what_presence_is_and_whether_it_was_given(tmp_path, asked, sentence):
+    comparison = a_comparison(samples=2)
+    comparison = replace(comparison, provenance={**comparison.provenance, **asked})
+    text = a_report(tmp_path, comparison).read_text(encoding="utf-8")
+    assert sentence in text
+    assert ("”, given that something is marked. What it draws" in text) == ("presence" in asked)
+
+
 def test_what_it_was_made_with_is_there(page):
     facts = dict(row for row in page.rows if len(row) == 2)
     assert facts["Weights"] == "Phantom lung nodules"
