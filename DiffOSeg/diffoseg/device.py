@@ -1,4 +1,4 @@
-"""Where to compute: the devices that torch finds on this computer, and what they are called."""
+"""Where to compute: the devices that torch finds here, what they are called, and do best."""
 
 import platform
 import shutil
@@ -60,3 +60,23 @@ def why(choice: str, device: torch.device) -> str:
     if torch.version.cuda:
         return f"the NVIDIA card cannot be used, perhaps for an old driver ({torch_is})"
     return f"this PyTorch cannot use the NVIDIA card ({torch_is})"
+
+
+def gains_from_bfloat16(device: torch.device) -> bool:
+    """Say whether mixed precision is faster here: any CUDA card with it, a CPU with AVX512-BF16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return the context in which a network multiplies in bfloat16, where that is faster."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=gains_from_bfloat16(device))
+
+
+def that_fit(device: torch.device, bytes_each: int) -> int | None:
+    """Return how many things of a size fit into half of a card's free memory; None elsewhere."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free // 2 // bytes_each

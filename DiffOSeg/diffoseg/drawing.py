@@ -249,7 +249,7 @@ class Drawing:
             partial(self._ask, canvas, name, rows, t),
             len(self.model.metadata.classes),
             self.places,
-            rows.offsets,
+            rows.offsets[0],
             lambda tiles: self.watch.step(tiles, what),
         )
 
@@ -273,7 +273,7 @@ class Drawing:
     def _in_parts(self, count: int, call: Callable[[slice], Answer]) -> list[Answer]:
         """Call the network about ``count`` tiles, as many times as the memory makes necessary."""
         while True:
-            size = self.micro_batch
+            size = min(self.micro_batch, count)
             try:
                 answers = []
                 for first in range(0, count, size):
@@ -281,9 +281,9 @@ class Drawing:
                     answers.append(call(slice(first, first + size)))
                 return answers
             except Exception as error:
-                if self.micro_batch == 1 or not ran_out_of_memory(error):
+                if size == 1 or not ran_out_of_memory(error):
                     raise
-            self._halve()
+            self._halve(size)
 
     def _call(
         self,
@@ -302,14 +302,15 @@ class Drawing:
         asked = None if row is None else torch.full_like(times, row)
         return self.model.predict_x0(tiles, times, images, asked)
 
-    def _halve(self) -> None:
-        self.micro_batch //= 2
+    def _halve(self, size: int) -> None:
+        """Look at half as many tiles at a time as there was no memory for."""
+        self.micro_batch = size // 2
         device = self.model.device
         if device.type == "cuda":
             torch.cuda.empty_cache()
         self.watch.say(
             f"The memory of the {device.type} was short, so the network now looks at"
-            f" {self.micro_batch} instead of {2 * self.micro_batch} tiles at a time; it is slower."
+            f" {self.micro_batch} instead of {size} tiles at a time; it is slower."
         )
 
     def _noise(self, name: str, window: GridWindow) -> NoiseField:

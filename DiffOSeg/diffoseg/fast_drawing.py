@@ -8,56 +8,102 @@ probability is the mean of theirs, and each of its samples is drawn like one of 
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .canvas import Canvas
-from .drawing import Drawing, Drawn, Rows
+from .device import gains_from_bfloat16, mixed_precision, that_fit
+from .drawing import PRESENT, Drawing, Drawn, Rows, _keys, spoken
 from .errors import CancelledError
 from .experts import CONSENSUS
-from .networks.fast import FastNetwork, Features
+from .fast_look import Look, Seen, probability
+from .networks.fast import Features
+from .presets import LEVEL_SET
+from .sampling import binary_chain, plan
+from .tiling import Cut, calls_about
 
-_TILES_KEPT = 512
-"""Tiles whose features are kept for a whole run, 0.25 GB; beyond it they are encoded anew."""
+_GROWTH = {"cpu": 2, "cuda": 16}
+"""How many times the tiles of the first call the largest has; measured on a CPU."""
+
+_TILES_TOGETHER = 256
+"""Tiles that go through the chain together; their features are 60 MB in bfloat16."""
+
+_BYTES_A_VALUE = 4 * 8
+"""Of each value of the decoder's widest level: float32, and as many of them at a time."""
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """The features of a canvas' active tiles, and at which row each (slice, tile) is."""
+class _Ask:
+    """All that one network call needs, the same at every step, but the noisy masks."""
 
-    canvas: Canvas
+    numbers: list[int]
+    places: slice
     features: Features
-    row: dict[tuple[int, int], int]
+    code: Tensor
 
 
 class FastDrawing(Drawing):
-    """One run of a model that has a fast network; see ``Drawing``."""
+    """One run of a model that has a fast network; see ``Drawing``.
 
-    _seen: _Seen | None = None
+    Its calls begin with ``micro_batch`` tiles and grow to a number that suits the device. Of a
+    canvas of more tiles than are kept together a cancel may keep no sample.
+    """
 
-    @property
-    def network(self) -> FastNetwork:
-        """The network that draws."""
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
         assert self.model.fast is not None
-        return self.model.fast
+        self.network = self.model.fast
+        # The layout that is fastest everywhere; torch's own annotations do not know this argument.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        device = self.model.device
+        self._most = self.places * _GROWTH.get(device.type, 1)
+        values = self.network.config.decoder_widths[0] * self.model.metadata.patch**2
+        fit = that_fit(device, values * _BYTES_A_VALUE)
+        self.micro_batch = self._most if fit is None else max(1, min(self._most, fit))
+        self._look: Look | None = None
+
+    def tiles_to_ask(self, canvas: Canvas, answers: int, samples: int) -> int:
+        """Return how many tiles the network will be asked about, for the one who waits."""
+        return int(canvas.active.sum()) * (1 + answers * samples * (self.settings.steps - 1))
+
+    @torch.inference_mode()
+    def search(self, canvas: Canvas) -> np.ndarray:
+        """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
+
+        Those in which any of the experts, whoever is to draw, is more likely than PRESENT to mark
+        something; if there are none, the likeliest. No step is needed for that.
+        """
+        self.watch.begin(int(canvas.active.sum()))
+        with mixed_precision(self.model.device):
+            highest = self._look_at(canvas, "searching the volume").presence.max(0)
+        return highest >= min(PRESENT, float(highest.max()))
 
     @torch.inference_mode()
     def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:
         """Return what one expert, or the consensus, draws; after a cancel what was complete."""
-        everything = self._all_rows(canvas, samples)
+        drawn = np.zeros((samples, *canvas.window.size), np.float32)
+        marked = np.empty(canvas.window.size, np.float32)
+        complete, stated = 0, 0.0
         try:
-            once = self._all_rows(canvas, samples=1)
-            probability = self._first_belief(canvas, name, once)
-            rows = self._present(canvas, name, everything)
-        except CancelledError:  # the watch remembers
-            return Drawn(np.empty((0, *canvas.window.size), np.float32))
-        drawn = self._samples(canvas, name, rows)
-        return Drawn(drawn, probability)
+            if self._look is None or self._look.canvas is not canvas:
+                self._look = self._look_at(canvas, spoken(name))
+            look, presence = self._look, self._as_told(self._look.presence)
+            stated = float(presence[self._asked(name)].max((1, 2)).mean())
+            for group in look.groups:
+                seen = look.seen(group)
+                marked[group.start : group.stop] = self._marked(canvas, seen, name, presence)
+                rows = self._present(canvas, seen, name, presence, samples)
+                for done in self._sampled(canvas, seen, name, rows, drawn):
+                    complete = done if group == look.groups[-1] else 0
+        except CancelledError:
+            pass  # the watch remembers
+        return Drawn(drawn[:complete], marked, stated)
 
     def drawn_like(self, name: str, sample: int) -> int:
         """Return the row of the expert whose style a sample has.
@@ -70,117 +116,154 @@ class FastDrawing(Drawing):
         order = np.argsort(self._chances(name, sample // experts, "order", experts))
         return int(order[sample % experts])
 
-    def _first_belief(self, canvas: Canvas, name: str, rows: Rows) -> np.ndarray:
-        """Return the probability that a pixel is marked, before any step, (B, H, W) float32."""
-        asked = range(len(self.model.panel)) if name == CONSENSUS else [self.drawn_like(name, 0)]
-        maps = []
+    def _look_at(self, canvas: Canvas, what: str) -> Look:
+        return Look(
+            self.model,
+            canvas,
+            self.places,
+            self._in_parts,
+            lambda tiles: self.watch.step(tiles, what),
+        )
+
+    def _asked(self, name: str) -> list[int]:
+        """Return the rows of the experts over whom an answer is the mean."""
+        if name == CONSENSUS:
+            return list(range(len(self.model.panel)))
+        return [self.model.panel.index_of(name)]
+
+    def _as_told(self, presence: np.ndarray) -> np.ndarray:
+        """Return presence (E, S, tiles), made what it is told to be where it is highest.
+
+        A sample is marked wherever presence exceeds its one chance. So an expert marks anything
+        with the highest presence of all tiles, and with 1 for it draws what would be drawn given
+        that anything is.
+        """
+        if self.presence is None:
+            return presence
+        highest = presence.max((1, 2), keepdims=True)
+        scale = self.presence / np.maximum(highest, np.finfo(np.float32).tiny)
+        return np.minimum(presence * scale, 1).astype(np.float32)
+
+    def _marked(self, canvas: Canvas, seen: Seen, name: str, presence: np.ndarray) -> np.ndarray:
+        """Return the probability that a pixel is marked in the slices seen, (S, H, W) float32.
+
+        It is the mean of a sample's first belief over the sample's chance of being marked: what
+        the tiles that are above that chance say together.
+        """
+        asked = self._asked(name)
+        first, tiles = seen.slices.start, [tile for _, tile in seen.places]
+        of_slice = [
+            [row for row, place in enumerate(seen.places) if place[0] == index]
+            for index in seen.slices
+        ]
+        total = np.zeros((len(of_slice), *canvas.window.size[1:]), np.float32)
         for expert in asked:
-            believe = partial(self._first_of_tiles, canvas, expert, rows)
-            nothing = torch.zeros(len(rows.keys), *canvas.window.size[1:], dtype=torch.int64)
-            belief = canvas.tiling.predict(
-                nothing.to(self.model.device), rows.active, believe, 2, self.places, rows.offsets
-            )
-            maps.append(belief[:, 1].cpu().numpy())
-        return np.stack(maps).mean(0)
+            beliefs = seen.belief(expert).cpu().numpy()
+            for index, rows in enumerate(of_slice):
+                mine = [tiles[row] for row in rows]
+                chances = presence[expert, first + index, mine]
+                total[index] += canvas.tiling.expected(beliefs[rows], mine, chances)
+        return total / len(asked)
 
-    def _first_of_tiles(
-        self,
-        canvas: Canvas,
-        expert: int,
-        rows: Rows,
-        tiles: Tensor,
-        pairs: Sequence[tuple[int, int]],
-    ) -> Tensor:
-        places = [(rows.keys[row][1], tile) for row, tile in pairs]
-
-        def believe(part: slice) -> Tensor:
-            features = self._features(canvas, places[part])
-            code = self.network.codes[[expert] * len(places[part])]
-            none = torch.zeros(len(code), device=tiles.device)
-            logits = self.network.step(features, tiles[part].float(), none, code).logits
-            there = self.network.presence_logit(features, code).sigmoid()
-            return logits.sigmoid() * there[:, None, None]
-
-        marked = torch.cat(self._in_parts(len(tiles), believe))
-        return torch.stack([1 - marked, marked], 1)
-
-    def _present(self, canvas: Canvas, name: str, rows: Rows) -> Rows:
-        """Return the rows with only those tiles active in which something is drawn.
+    def _present(
+        self, canvas: Canvas, seen: Seen, name: str, presence: np.ndarray, samples: int
+    ) -> Rows:
+        """Return the slices of samples in which something is drawn, and in which tiles.
 
         A sample has one chance for all its slices and tiles: it is marked wherever presence
         exceeds it, so that a lesion does not come and go from slice to slice.
         """
-        samples = sorted({sample for sample, _ in rows.keys})
-        chances = {n: self._chances(name, n, "presence", 1)[0] for n in samples}
-        presence = {
-            expert: self._presence_of_tiles(canvas, expert)
-            for expert in {self.drawn_like(name, n) for n in samples}
-        }
-        present = np.stack(
-            [
-                presence[self.drawn_like(name, sample)][index] > chances[sample]
-                for sample, index in rows.keys
-            ]
+        keys, active = [], []
+        for sample in range(samples):
+            chance = self._chances(name, sample, "presence", 1)[0]
+            present = presence[self.drawn_like(name, sample)] > chance
+            for index in seen.slices:
+                if present[index].any():
+                    keys.append((sample, index))
+                    active.append(present[index])
+        chosen = np.array(active, bool).reshape(len(keys), canvas.active.shape[1])
+        possible = samples * sum(int(canvas.active[index].sum()) for index in seen.slices)
+        self.watch.total -= (possible - int(chosen.sum())) * (self.settings.steps - 1)
+        return Rows.of(keys, torch.from_numpy(chosen))
+
+    def _sampled(
+        self, canvas: Canvas, seen: Seen, name: str, rows: Rows, drawn: np.ndarray
+    ) -> Iterator[int]:
+        """Draw rows into the samples (n, S, H, W); yield how many samples are complete so far."""
+        first = 0
+        while first < len(rows.keys):
+            stop = self._stop_of_chunk(rows, first)
+            chunk = rows.part(first, stop)
+            finished = self._finished(canvas, seen, name, chunk).cpu().numpy()
+            for (sample, index), values in zip(chunk.keys, finished, strict=True):
+                drawn[sample, index] = values
+            if stop < len(rows.keys):
+                yield rows.keys[stop][0]
+            first = stop
+        yield len(drawn)
+
+    def _stop_of_chunk(self, rows: Rows, first: int) -> int:
+        """Return where the rows end that go through the chain together."""
+        most = rows.offsets[first] + max(_TILES_TOGETHER, self._most)
+        stop = first + 1
+        while stop < min(first + self.batch_size, len(rows.keys)):
+            if rows.offsets[stop] + int(rows.active[stop].sum()) > most:
+                break
+            stop += 1
+        return stop
+
+    def _finished(self, canvas: Canvas, seen: Seen, name: str, rows: Rows) -> Tensor:
+        """Return ``Drawn.samples`` of some rows, (B, H, W) float32."""
+        cut = Cut(canvas.tiling, rows.active.to(self.model.device))
+        styles = [self.drawn_like(name, rows.keys[row][0]) for row, _ in cut.pairs]
+        at = [seen.row[rows.keys[row][1], tile] for row, tile in cut.pairs]
+        beliefs = {style: seen.belief(style) for style in set(styles)}
+        first = cut.joined(
+            torch.stack([beliefs[style][row] for style, row in zip(styles, at, strict=True)])
         )
-        active = rows.active & torch.from_numpy(present)
-        skipped = int(rows.active.sum()) - int(active.sum())
-        self.watch.total -= skipped * self.settings.steps
-        return Rows.of(rows.keys, active)
+        if self.settings.name == LEVEL_SET:
+            levels = [self._chances(name, sample, "level", 1)[0] for sample, _ in rows.keys]
+            return first + (0.5 - torch.tensor(levels).to(first))[:, None, None]
+        times, kernel = plan(self.settings, self.model.schedule, self.model.metadata.mask_distance)
+        asks = self._asks(seen, cut, rows, at, styles)
 
-    def _presence_of_tiles(self, canvas: Canvas, expert: int) -> np.ndarray:
-        """Return the probability that an expert marks anything, (S, tiles) in 0..1."""
-        presence = np.zeros(tuple(canvas.active.shape), np.float32)
-        for part in self._calls_about(canvas):
-            features = self._features(canvas, part)
-            code = self.network.codes[[expert] * len(part)]
-            found = self.network.presence_logit(features, code).sigmoid().cpu().numpy()
-            presence[tuple(zip(*part, strict=True))] = found
-        return presence
+        def believe(x: Tensor, t: int) -> Tensor:
+            if t == times[0]:
+                return first  # at T nothing of the noisy mask is left to see
+            tiles = cut.tiles(2.0 * x - 1)
+            return cut.joined(torch.cat([self._answer(ask, tiles, t, name) for ask in asks]))
 
-    def _call(
-        self,
-        canvas: Canvas,
-        name: str,
-        t: int,
-        tiles: Tensor,
-        keys: Sequence[tuple[int, int, int]],
-    ) -> Tensor:
-        features = self._features(canvas, [(index, tile) for _, index, tile in keys])
-        code = self.network.codes[[self.drawn_like(name, sample) for sample, _, _ in keys]]
-        survival = self.model.schedule.level(torch.full((len(tiles),), t)).to(tiles.device)
-        marked = self.network.step(features, 2.0 * tiles - 1, survival, code).logits.sigmoid()
-        return torch.stack([1 - marked, marked], 1)
+        noise = partial(self._noise(name, canvas.window).draw, _keys(canvas, rows))
+        *_, last = binary_chain(believe, self.model.schedule, times, kernel, noise)
+        return last.belief
 
-    def _features(self, canvas: Canvas, places: Sequence[tuple[int, int]]) -> Features:
-        """Return the features of tiles, each a (slice, tile)."""
-        if int(canvas.active.sum()) > _TILES_KEPT:
-            return self._encode(canvas, places)
-        if self._seen is None or self._seen.canvas is not canvas:
-            self._seen = self._look(canvas)
-        seen = self._seen
-        rows = torch.tensor([seen.row[place] for place in places], device=self.model.device)
-        return seen.features.rows(rows)
+    def _asks(
+        self, seen: Seen, cut: Cut, rows: Rows, at: list[int], styles: list[int]
+    ) -> list[_Ask]:
+        """Return the network calls of each step about some rows."""
+        device = self.model.device
+        kept = torch.bfloat16 if gains_from_bfloat16(device) else torch.float32
+        asks = []
+        for call in calls_about(len(cut.pairs), rows.offsets[0], self.places, self._most):
+            index = torch.tensor([at[number] for number in call.numbers], device=device)
+            found = seen.features.rows(index)
+            features = Features(tuple(level.to(kept) for level in found.levels), found.summary)
+            code = self.network.codes[[styles[number] for number in call.numbers]]
+            asks.append(_Ask(call.numbers, call.places, features, code))
+        return asks
 
-    def _look(self, canvas: Canvas) -> _Seen:
-        """Encode every active tile, each at a place of its call that the canvas decides."""
-        calls = self._calls_about(canvas)
-        seen = _joined([self._encode(canvas, part) for part in calls])
-        places = [place for part in calls for place in part]
-        # A call that was filled up holds its first tile again; both rows are the same.
-        return _Seen(canvas, seen, {place: row for row, place in enumerate(places)})
+    def _answer(self, ask: _Ask, tiles: Tensor, t: int, name: str) -> Tensor:
+        """Return the belief about the tiles that a network call is about, (n, e, e)."""
+        noisy, survival = tiles[ask.numbers], float(self.model.schedule.level(t))
 
-    def _calls_about(self, canvas: Canvas) -> list[list[tuple[int, int]]]:
-        """Return the active tiles in calls of one size, the last one filled up by its first."""
-        places = [(index, tile) for index, tile in canvas.active.nonzero().tolist()]
-        starts = range(0, len(places), self.places)
-        calls = [places[first : first + self.places] for first in starts]
-        return [part + part[:1] * (self.places - len(part)) for part in calls]
+        def believe(part: slice) -> Tensor:
+            features, code = ask.features.part(part), ask.code[part]
+            with mixed_precision(self.model.device):
+                return probability(self.model, features, noisy[part], survival, code)
 
-    def _encode(self, canvas: Canvas, places: Sequence[tuple[int, int]]) -> Features:
-        images = torch.stack(
-            [canvas.images[index][:, *canvas.tiling.place(tile)] for index, tile in places]
-        )
-        return _joined(self._in_parts(len(images), lambda part: self.network.encode(images[part])))
+        answer = torch.cat(self._in_parts(len(noisy), believe))[ask.places]
+        self.watch.step(len(answer), spoken(name))
+        return answer
 
     def _chances(self, name: str, sample: int, what: str, count: int) -> np.ndarray:
         """Return uniforms in [0, 1), (count,), keyed like the noise by what they are for."""
@@ -188,10 +271,3 @@ class FastDrawing(Drawing):
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         bits = np.random.Philox(key=np.frombuffer(digest, "<u8").astype(np.uint64))
         return (bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
-
-
-def _joined(parts: Sequence[Features]) -> Features:
-    levels = zip(*(part.levels for part in parts), strict=True)
-    return Features(
-        tuple(torch.cat(level) for level in levels), torch.cat([part.summary for part in parts])
-    )

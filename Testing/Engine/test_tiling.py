@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffoseg.field_of_view import OVERLAP
-from diffoseg.tiling import Tiling
+from diffoseg.tiling import Cut, Tiling, calls_about
 
 
 @given(st.integers(8, 70), st.integers(8, 70))
@@ -29,9 +29,7 @@ def test_neighbouring_tiles_share_at_least_the_overlap():
 
 def predict(tiling: Tiling, x_t: torch.Tensor, active: torch.Tensor, network, micro_batch: int):
     images = torch.arange(x_t.numel()).reshape(len(x_t), 1, *x_t.shape[1:]).float()
-    counts = active.sum(1)
-    offsets = [int(counts[:row].sum()) for row in range(len(x_t))]
-    return tiling.predict(x_t, active, shown(tiling, images, network), 2, micro_batch, offsets)
+    return tiling.predict(x_t, active, shown(tiling, images, network), 2, micro_batch, first=0)
 
 
 def shown(tiling: Tiling, images: torch.Tensor, network):
@@ -97,6 +95,38 @@ def test_a_rows_place_in_the_networks_batch_follows_from_the_tiles_before_it():
         return pixelwise(tiles, images)
 
     active = torch.ones(3, 1, dtype=torch.bool)
-    tiling.predict(canvases, active, shown(tiling, images, network), 2, 4, [6, 7, 8])
+    tiling.predict(canvases, active, shown(tiling, images, network), 2, 4, first=6)
 
     assert seen == [[10, 10, 10, 11], [12, 12, 12, 12]]
+
+
+@given(st.integers(0, 70), st.integers(1, 40), st.integers(1, 40))
+def test_a_tiles_call_and_place_follow_from_the_tiles_before_it_alone(first, tiles, others):
+    together = places_of(calls_about(tiles + others, first, 4, 16), first)
+    apart = places_of(calls_about(tiles, first, 4, 16), first) | places_of(
+        calls_about(others, first + tiles, 4, 16), first + tiles
+    )
+    assert together == apart
+    assert set(together) == set(range(first, first + tiles + others))
+
+
+def places_of(calls, first: int) -> dict[int, tuple[int, int]]:
+    """Return the size of the call, and the place in it, of every tile of the run."""
+    return {
+        first + call.numbers[place]: (len(call.numbers), place)
+        for call in calls
+        for place in range(len(call.numbers))[call.places]
+    }
+
+
+def test_calls_grow_from_the_least_to_the_most():
+    assert [len(call.numbers) for call in calls_about(60, 0, 4, 16)] == [4, 4, 8, 16, 16, 16]
+    assert calls_about(0, 5, 4, 16) == []
+
+
+def test_tiles_that_are_cut_and_joined_are_the_canvas():
+    tiling = Tiling.cover((20, 13), 8)
+    canvases = torch.rand(3, 20, 13)
+    cut = Cut(tiling, torch.ones(3, len(tiling.corners), dtype=torch.bool))
+    torch.testing.assert_close(cut.joined(cut.tiles(canvases)), canvases)
+    assert not cut.nowhere.any()

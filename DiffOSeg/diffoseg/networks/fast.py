@@ -103,17 +103,29 @@ class Features(NamedTuple):
         """Return the features of the images at ``index``, int64 (n,)."""
         return Features(tuple(level[index] for level in self.levels), self.summary[index])
 
+    def part(self, chosen: slice) -> "Features":
+        """Return the features of some images that follow each other, without a copy."""
+        return Features(tuple(level[chosen] for level in self.levels), self.summary[chosen])
+
 
 class Belief(NamedTuple):
     """What the decoder says of B noisy masks.
 
     Attributes:
-        logits: of the mask, where there is one, float32 (B, H, W).
+        context: logit of the mask, where there is one, from the image and the other pixels,
+            float32 (B, H, W).
+        own: what each pixel's own noisy value adds to it, float32 (B, H, W).
         presence: logit that there is one at all, float32 (B,).
     """
 
-    logits: Tensor
+    context: Tensor
+    own: Tensor
     presence: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """Logit of the mask, where there is one, float32 (B, H, W)."""
+        return self.context + self.own
 
 
 class FastNetwork(nn.Module):
@@ -193,7 +205,7 @@ class Encoder(nn.Module):
             h = blocks(self.down[level - 1](h) if level else h)
             levels.append(h)
         for level in reversed(range(len(levels) - 1)):
-            joined = levels[level] + self.up[level](_doubled(levels[level + 1]))
+            joined = levels[level] + _doubled(self.up[level](levels[level + 1]))
             levels[level] = self.outward[level](joined)
         deepest, above = levels[-1], levels[-2]
         summary = [deepest.mean((2, 3)), deepest.amax((2, 3)), above.amax((2, 3))]
@@ -234,18 +246,18 @@ class Decoder(nn.Module):
         """Map B noisy masks, their survival and codes to the belief; see ``FastNetwork.step``."""
         told = self._told(survival, code)
         noisy = x[:, None] * survival.sqrt()[:, None, None, None]  # nothing of it at survival 0
-        h = self.first(noisy) + image[0]
+        h = image[0] + self.first(noisy)
         levels = [h]
         for level, block in enumerate(self.inward):
-            h = block(self.down[level](h) + image[level + 1], told)
+            h = block(image[level + 1] + self.down[level](h), told)
             levels.append(h)
         h = self.deepest(h, told)
         pooled = torch.cat([h.mean((2, 3)), h.amax((2, 3)), told], 1)
         for level in reversed(range(len(levels) - 1)):
-            h = self.outward[level](levels[level] + self.up[level](_doubled(h)), told)
+            h = self.outward[level](levels[level] + _doubled(self.up[level](h)), told)
         own = 2 * torch.atanh(survival.clamp(max=_MOST_SURVIVAL))[:, None, None] * x
         context = self.out(h)[:, 0].float()
-        return Belief(context + own.float(), self.presence(pooled)[:, 0].float())
+        return Belief(context, own.float(), self.presence(pooled)[:, 0].float())
 
     def _told(self, survival: Tensor, code: Tensor) -> Tensor:
         """Return time, as information, and code in one vector (B, context_width)."""
@@ -271,10 +283,11 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
         """Map (B, channels, H, W) to the same shape."""
-        h = self.norm2(self.conv1(functional.silu(self.norm1(x))))
+        h = self.conv1(functional.silu(_normed(self.norm1, x)))
+        h = _normed(self.norm2, h)
         if self.film is not None:
-            scale, shift = self.film(told)[:, :, None, None].chunk(2, 1)
-            h = h * (1 + scale) + shift
+            scale, shift = self.film(told).float()[:, :, None, None].chunk(2, 1)
+            h = torch.addcmul(shift, h, 1 + scale)
         return x + self.conv2(functional.silu(h))
 
 
@@ -285,6 +298,11 @@ def information_of(survival: Tensor, mask_distance: int) -> Tensor:
     """
     a = survival.double().clamp(0, _MOST_SURVIVAL)
     return (mask_distance * a * torch.atanh(a)).clamp_min(_LEAST_INFORMATION).float()
+
+
+def _normed(norm: nn.GroupNorm, h: Tensor) -> Tensor:
+    """Return ``norm(h)`` in float32, which is no slower and loses less than in bfloat16."""
+    return functional.group_norm(h.float(), norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
 def _doubled(h: Tensor) -> Tensor:

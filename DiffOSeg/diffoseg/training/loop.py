@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..device import mixed_precision
 from ..errors import CancelledError, InputError
 from .checkpoint import read_checkpoint, write_checkpoint
 from .curve import draw_curve
@@ -204,7 +205,7 @@ def _step(
     # Dropout is the one draw that torch makes itself; keyed alike, it resumes alike.
     torch.manual_seed(int(batch.random.integers(2**31)))
     run.optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=gains_from_bfloat16(run.device)):
+    with mixed_precision(run.device):
         loss = batch_loss(run.network, batch)
     loss.backward()
     nn.utils.clip_grad_norm_(run.network.parameters(), _GRADIENT_NORM)
@@ -248,10 +249,3 @@ def learning_rate_at(iteration: int, settings: LoopSettings) -> float:
     warm = min(1.0, (iteration + 1) / _WARM_UP)
     phase = iteration / max(1, settings.iterations)
     return settings.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * phase)))
-
-
-def gains_from_bfloat16(device: torch.device) -> bool:
-    """Say whether mixed precision is faster here: any CUDA card with it, a CPU with AVX512-BF16."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
