@@ -102,7 +102,7 @@ class ModelMetadata:
         try:
             return cls(**found)
         except InputError as error:
-            raise _damaged(str(error)) from error
+            raise _damaged(str(error).rstrip(".")) from error
 
 
 def _typed(name: str, value: Any, wanted: Any) -> Any:
@@ -125,10 +125,10 @@ def _check_curve(curve: Mapping[str, Any]) -> None:
     """Raise InputError unless each number of steps has its two measured numbers."""
     columns = [curve.get(name, ()) for name in ("steps", "mixture_ged", "empty_rate")]
     if not all(isinstance(column, list | tuple) for column in columns) or not columns[0]:
-        raise InputError("The curve of a model's steps lacks a list of what was measured.")
+        raise InputError("steps_curve of a model lacks a list of what was measured.")
     rows = list(zip_longest(*columns))
     if not all(type(n) is int and n > 0 and _number(d) and _number(e) for n, d, e in rows):
-        raise InputError("The curve of a model's steps has a step without its two numbers.")
+        raise InputError("steps_curve of a model has a number of steps without its two values.")
 
 
 def _number(value: Any) -> bool:
@@ -151,7 +151,7 @@ def _intensity(values: Mapping[str, Any]) -> IntensityMapping:
             **{name: _typed(f"intensity {name}", values[name], types[name]) for name in types}
         )
     except InputError as error:
-        raise _damaged(str(error)) from error
+        raise _damaged(str(error).rstrip(".")) from error
 
 
 def _damaged(what: str) -> WeightsError:

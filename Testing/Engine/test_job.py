@@ -153,6 +153,9 @@ def test_a_job_comes_back_as_it_was_written(tmp_path, region):
     )
     job.write(tmp_path)
 
+    job = replace(job, preset="preview", presence=0.5)
+    job.write(tmp_path)
+
     assert SegmentationJob.read(tmp_path) == job
     assert [path.name for path in tmp_path.iterdir()] == [JOB]
 
@@ -178,6 +181,11 @@ def test_a_job_comes_back_as_it_was_written(tmp_path, region):
         {"seed": None},
         {"device": "abacus"},
         {"model": None},
+        {"preset": None},
+        {"preset": 1},
+        {"presence": "1"},
+        {"presence": True},
+        {"presence": [1]},
     ],
 )
 def test_a_damaged_job_is_an_input_error_without_its_folder(tmp_path, change):
@@ -188,6 +196,17 @@ def test_a_damaged_job_is_an_input_error_without_its_folder(tmp_path, change):
     with pytest.raises(InputError) as caught:
         SegmentationJob.read(tmp_path)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_job_from_before_there_were_presets_is_read(tmp_path):
+    job = a_job(a_volume(), REGION, a_model().metadata)
+    job.write(tmp_path)
+    values = json.loads((tmp_path / JOB).read_text())
+    del values["preset"], values["presence"]
+    (tmp_path / JOB).write_text(json.dumps(values))
+
+    assert SegmentationJob.read(tmp_path) == job
+    assert (job.preset, job.presence) == ("standard", None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "{}", "\x00"])

@@ -178,6 +178,14 @@ def test_metadata_of_a_later_version_are_read():
     assert ModelMetadata.from_json(json.dumps(values)) == some_metadata()
 
 
+def test_a_measured_curve_comes_back_and_metadata_without_one_are_written_as_they_were():
+    curve = {"steps": [1, 8], "mixture_ged": [0.07, 0], "empty_rate": [0.4, 0.4], "slices": 36}
+    measured = replace(some_metadata(), steps_curve=curve)
+
+    assert ModelMetadata.from_json(measured.to_json()) == measured
+    assert "steps_curve" not in json.loads(some_metadata().to_json())
+
+
 def test_metadata_without_optional_fields_take_their_defaults():
     values = json.loads(some_metadata().to_json())
     del values["steps"], values["training"]
@@ -211,6 +219,13 @@ def test_metadata_name_a_missing_field(name):
         ("classes", "background"),
         ("image_channels", [1, 2]),
         ("training", []),
+        ("steps_curve", []),
+        ("steps_curve", {"steps": [1]}),
+        ("steps_curve", {"steps": 1, "mixture_ged": 0.1, "empty_rate": 0.1}),
+        ("steps_curve", {"steps": [1, 2], "mixture_ged": [0.1], "empty_rate": [0.1, 0.1]}),
+        ("steps_curve", {"steps": [1], "mixture_ged": ["low"], "empty_rate": [0.1]}),
+        ("steps_curve", {"steps": [0], "mixture_ged": [0.1], "empty_rate": [0.1]}),
+        ("steps_curve", {"steps": [], "mixture_ged": [], "empty_rate": []}),
         ("intensity", {"kind": "window", "low": 0.0}),
         ("intensity", {"kind": "window", "low": 5, "high": 1, "to_low": 0, "to_high": 1}),
         ("intensity", {"kind": "window", "low": "0", "high": 1, "to_low": 0, "to_high": 1}),
