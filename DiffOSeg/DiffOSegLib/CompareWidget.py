@@ -46,9 +46,17 @@ class CompareWidget:
         self._parameters: DiffOSegParameterNode | None = None
         self._card: ModelCard | None = None
         self._shortcuts: list[qt.QShortcut] = []
-        titles = [_("Drawing"), _("Presence"), _("Volume"), _("Range of samples"), _("Dice")]
+        titles = {
+            _("Drawing"): _("Whose drawing it is."),
+            _("Presence"): _("How probable it is that anything is marked, or in how many samples."),
+            _("Volume"): _("Of what is more probable than one half."),
+            _("Range [ml]"): _("Where the volumes of the samples lie."),
+            _("Dice"): _("Overlap with the consensus, from 0 to 1."),
+        }
         dress(ui.resultsTable, len(titles))
-        ui.resultsTable.setHorizontalHeaderLabels(titles)
+        ui.resultsTable.setHorizontalHeaderLabels(list(titles))
+        for column, sentence in enumerate(titles.values()):
+            ui.resultsTable.horizontalHeaderItem(column).setToolTip(sentence)
         ui.resultsTable.connect("cellClicked(int,int)", self._onCell)
         ui.outlinesButton.connect("clicked(bool)", self._onOutlines)
         ui.gridButton.connect("clicked(bool)", self._onGrid)
@@ -206,6 +214,6 @@ class CompareWidget:
             meant = tagOf(segment, PRESENCE_MEANS)
             sentence = Presence.explanation(segment.GetName(), meant, presence)
             table.item(row, 1).setToolTip(sentence)
-        for column in range(table.columnCount - 1):
+        for column in range(table.columnCount):
             table.resizeColumnToContents(column)
         fitHeight(table, headerRows=1)

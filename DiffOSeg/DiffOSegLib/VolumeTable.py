@@ -57,7 +57,7 @@ def linesOf(tableNode: slicer.vtkMRMLTableNode | None) -> dict[str, Line]:
             str(tableNode.GetCellText(row, column) or "")
             for column in (_NAME, _VOLUME, _LOW, _HIGH, _DICE)
         )
-        samplesRange = _("{low} to {high} ml").format(low=low, high=high) if low else ""
+        samplesRange = _("{low} to {high}").format(low=low, high=high) if low else ""
         lines[name] = Line(_("{n} ml").format(n=volume), samplesRange, dice or "\u2013")
     return lines
 
