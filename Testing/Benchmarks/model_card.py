@@ -64,7 +64,8 @@ nothing here says how it draws on patients.
 
     python Testing/Benchmarks/train_default.py runs/default --iterations {done["iterations"]}
 
-{done["iterations"]} iterations of {done["batch"]} slices, seed {done["seed"]}, {about.training["history"]}
+{done["iterations"]} iterations of {done["batch"]} slices, seed {done["seed"]}.
+{about.training["history"]}
 
 ![training]({curve})
 
