@@ -160,7 +160,8 @@ class ModelPredictor:
 
     def _canvas(self, images: np.ndarray) -> Canvas:
         if self._seen is None or not np.array_equal(self._seen[0], images):
-            self._seen = (images, _canvas_of(images, self.model))
+            kept = images.copy()  # the caller may go on with the same memory
+            self._seen = (kept, _canvas_of(kept, self.model))
         return self._seen[1]
 
 
@@ -172,7 +173,7 @@ def _canvas_of(images: np.ndarray, model: Model) -> Canvas:
     return Canvas(
         window=window,
         answer=window,
-        images=torch.from_numpy(np.ascontiguousarray(images)).to(model.device),
+        images=torch.from_numpy(images).to(model.device),
         mapping=model.metadata.intensity,
         clipped=0.0,
         broken=0.0,

@@ -45,6 +45,7 @@ from diffoseg.weights import content_hash, load_model, save_model
 
 SEED, SHIFTED_SEED = 9001, 9101
 CURVE = (1, 2, 4, 8, 16, 32)
+FEWER_SAMPLES = 6
 LEVEL_RIVAL = "U-Net, level sets of the heads"
 Slices = Callable[[TruthCase, int], list[TruthSlice]]
 SECTIONS = ("main", "curve", "own", "volumes", "shifts", "paper")
@@ -86,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--curve-cases", type=int, default=48)
-    parser.add_argument("--own-cases", type=int, default=24)
+    parser.add_argument("--own-cases", type=int, default=16)
     parser.add_argument("--volume-cases", type=int, default=24)
     parser.add_argument("--shift-cases", type=int, default=16)
     parser.add_argument("--paper-cases", type=int, default=24, help="at its own steps")
@@ -169,13 +170,16 @@ class Plan:
         paper = load_model(asked.paper)
         ours = _once(lambda: ModelPredictor(self.model))
         tasks = [self._task(OURS, self.digest, asked.paper_cases, ours, _one_slice)]
-        for steps, cases in (
-            (paper.metadata.steps, asked.paper_cases),
-            (MANY_STEPS, asked.paper_many_cases),
+        for sampler, steps, n, cases in (
+            ("ddim", paper.metadata.steps, asked.samples, asked.paper_cases),
+            # Its published sampler, with fewer samples: the unbiased GED_U is only noisier.
+            ("ancestral", paper.schedule.T, FEWER_SAMPLES, asked.paper_many_cases),
         ):
-            make = _once(lambda steps=steps: Pooling(ModelPredictor(paper, steps, "ddim")))
-            name = f"{PAPER}, {steps} steps"
-            tasks.append(self._task(name, _digest_of(paper), cases, make, _one_slice))
+            make = _once(
+                lambda sampler=sampler, steps=steps: Pooling(ModelPredictor(paper, steps, sampler))
+            )
+            name = f"{PAPER}, {sampler}, {steps} steps"
+            tasks.append(self._task(name, _digest_of(paper), cases, make, _one_slice, samples=n))
         return tasks
 
     def _volumes(self, cases: int) -> list[Task]:
@@ -204,8 +208,9 @@ class Plan:
         make: Callable[[], Predictor],
         slices: Slices | None = None,
         strangers: Sequence[str] = (),
+        samples: int | None = None,
     ) -> Task:
-        n = self.arguments.samples
+        n = samples or self.arguments.samples
 
         def measure(case: TruthCase, index: int) -> Evaluation:
             asked = list(case.slices()) if slices is None else slices(case, index)
