@@ -1,6 +1,7 @@
 """The command line as a person meets it: files in, files and one plain line out, an exit code."""
 
 import io
+import json
 import pickle
 import re
 import shlex
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from diffoseg.networks.config import UNetConfig
 from diffoseg.networks.unet import UNet
 from diffoseg.progress import Progress
 from diffoseg.segmentation import Segmenter
+from diffoseg.weights import load_model
 
 RESULTS = {"segmentation.seg.nrrd", "volumes.csv", "comparison.png", "report.html", "result.json"}
 
@@ -123,6 +126,33 @@ def test_experts_are_asked_by_name(segment, tmp_path):
     assert segment("--experts", '"Meyer, Anna",consensus') == 0
     maps = {path.name for path in (tmp_path / "out").glob("probability_*")}
     assert maps == {"probability_consensus.nrrd", "probability_meyer-anna.nrrd"}
+
+
+def test_a_preset_is_asked_by_name_and_its_conditions_are_said(segment, tmp_path, capsys):
+    assert segment("--preset", "preview", "--renewal", "0.5") == 0
+    made = json.loads((tmp_path / "out" / "result.json").read_text())["provenance"]
+    assert (made["preset"], made["steps"], made["renewal"]) == ("preview", 1, 0.5)
+    assert "preview quality" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--preset", "fastest"], "careful"),
+        (["--preset", "careful", "--steps", "4"], "not allowed with"),
+        (["--renewal", "-1"], "0 to 1"),
+        (["--renewal=nan"], "0 to 1"),
+        (["--presence", "1.5"], "up to 1"),
+        (["--presence", "0"], "above 0"),
+        (["--presence", "half"], "invalid float"),
+        (["--presence", "0.5"], "fast kind"),
+        (["--steps", "21"], "1..20"),
+    ],
+)
+def test_an_impossible_way_of_drawing_is_one_plain_line(segment, tmp_path, capsys, options, words):
+    assert segment(*options) == 2
+    assert words in only_line(capsys)
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(segment, tmp_path):
@@ -277,6 +307,30 @@ def test_info_shows_the_model_card(a_model_file, capsys):
     assert "not for clinical use" in said
 
 
+def test_info_shows_what_the_presets_are_and_what_steps_were_measured(
+    a_model_file, tmp_path, capsys
+):
+    model = load_model(a_model_file)
+    curve = {
+        "steps": [1, 8],
+        "mixture_ged": [0.0719, -0.0004],
+        "empty_rate": [0.385, 0.4],
+        "slices": 36,
+        "samples": 16,
+    }
+    measured = replace(model, metadata=replace(model.metadata, steps_curve=curve))
+    measured.save(tmp_path / "measured.safetensors")
+
+    assert main(["info", str(a_model_file)]) == 0
+    assert "Measured" not in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "measured.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert "preview: ddim in 1 step; standard: ddim in 3 steps; careful: ddim in 12 steps" in said
+    assert "Measured on 36 slices, 16 samples" in said
+    assert re.search(r"^ +1 +0\.0719 +38\.5%$", said, re.M)
+    assert re.search(r"^ +8 +-0\.0004 +40\.0%$", said, re.M)
+
+
 def test_the_demo_reads_its_scan_back_from_dicom(a_model_file, tmp_path, capsys):
     assert main(["demo", str(tmp_path / "demo"), "--weights", str(a_model_file)]) == 0
     assert main(["demo", str(tmp_path / "demo"), "--weights", str(a_model_file)]) == 0  # again
@@ -375,4 +429,16 @@ def test_progress_at_a_terminal_says_what_is_happening(monkeypatch):
     progress._bar.last_print_t -= 3
     progress(2, 10, "Expert 2")
     assert "Expert 2" in stream.getvalue()
+    progress._bar.close()
+
+
+def test_progress_at_a_terminal_keeps_its_bar_when_less_is_left_to_do_than_was_foreseen():
+    progress = Progress(Terminal())
+    progress(1, 100, "Expert 1")
+    bar = progress._bar
+    progress(5, 60, "Expert 2")
+    assert progress._bar is bar
+    assert (bar.n, bar.total) == (5, 60)
+    progress(1, 30, "Expert 1")  # a search is over, the sampling begins
+    assert progress._bar is not bar
     progress._bar.close()
