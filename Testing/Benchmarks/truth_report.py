@@ -181,7 +181,7 @@ def _tables(found: Found) -> Iterator[str]:
         else:
             yield markdown_table(evaluations, (*TOGETHER, "empty_rate", "true_empty_rate"))
         seconds = ", ".join(f"{name} {m.seconds:.0f} s" for name, m in methods.items())
-        yield f"Took: {seconds}.\n"
+        yield f"CPU time: {seconds}.\n"
 
 
 def _by_expert(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:

@@ -40,7 +40,7 @@ class Measured:
 
     Attributes:
         evaluation: on all its phantoms.
-        seconds: that it took, on whatever else the machine was doing.
+        seconds: of CPU time that it took, all threads together.
     """
 
     evaluation: Evaluation
@@ -63,11 +63,11 @@ def run(
         for task in tasks:
             if index >= task.cases or kept.has(task, index, cohort, draws):
                 continue
-            begun = time.perf_counter()
+            begun = time.process_time()
             evaluation = task.measure(case, index)
-            seconds = time.perf_counter() - begun
+            seconds = time.process_time() - begun
             kept.keep(task, index, cohort, draws, evaluation, seconds)
-            print(f"{case.patient} of {most}: {task.name}, {seconds:.1f} s", flush=True)
+            print(f"{case.patient} of {most}: {task.name}, {seconds:.1f} CPU s", flush=True)
     return {task.name: kept.all_of(task, cohort, draws) for task in tasks}
 
 
