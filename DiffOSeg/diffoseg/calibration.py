@@ -23,6 +23,7 @@ _MOST_ROWS = 64
 _GREATEST_SLOPE = 100.0
 _GREATEST_OFFSET = 100.0
 _GREATEST_LOG_INFORMATION = 50.0
+_GREATEST_REACH = 1000.0
 
 
 class Stretch(NamedTuple):
@@ -45,11 +46,14 @@ class Calibration:
         of_context: R corrections of a pixel's logit before its own evidence is added, one at each
             of those levels. Between two levels both numbers change in proportion, beyond the
             outermost ones they stay. Without any the logit stays as it is.
+        reach: how far a drawn border moves as one piece, in pixels of the model's grid; 0 where
+            each pixel is drawn by itself. See ``noise.NoiseField.smooth``.
     """
 
     of_presence: Stretch = _AS_IT_IS
     log_information: tuple[float, ...] = ()
     of_context: tuple[Stretch, ...] = ()
+    reach: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.of_context) != len(self.log_information):
@@ -66,6 +70,8 @@ class Calibration:
             raise InputError("A calibration names a noise level that no schedule has.")
         if any(later <= earlier for earlier, later in pairwise(levels)):
             raise InputError("The noise levels of a calibration rise, each one named once.")
+        if self.reach and not 1 <= self.reach <= _GREATEST_REACH:
+            raise InputError(f"No border moves as one piece over {self.reach:g} pixels.")
 
     def presence(self, logit: Tensor) -> Tensor:
         """Return the corrected logit that an expert marks anything, float32 of any shape."""
@@ -103,6 +109,7 @@ class Calibration:
         return {
             "presence": list(self.of_presence),
             "context": [[level, *stretch] for level, stretch in rows],
+            "reach": self.reach,
         }
 
     @classmethod
@@ -111,14 +118,15 @@ class Calibration:
 
         Raises InputError where it is anything else, or holds numbers that no calibration has.
         """
-        if not isinstance(values, dict) or not {"presence", "context"} <= values.keys():
+        if not isinstance(values, dict) or not {"presence", "context", "reach"} <= values.keys():
             raise InputError("its calibration is not described as this version knows it")
         presence, rows = _row(values["presence"], 2), values["context"]
         if not isinstance(rows, list) or len(rows) > _MOST_ROWS:
             raise InputError(f"its calibration is no list of at most {_MOST_ROWS} noise levels")
         context = [_row(row, 3) for row in rows]
         levels = tuple(level for level, _, _ in context)
-        return cls(Stretch(*presence), levels, tuple(Stretch(*row[1:]) for row in context))
+        (reach,) = _row([values["reach"]], 1)
+        return cls(Stretch(*presence), levels, tuple(Stretch(*row[1:]) for row in context), reach)
 
 
 IDENTITY = Calibration()

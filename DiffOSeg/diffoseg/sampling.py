@@ -104,6 +104,7 @@ def binary_chain(
     times: Sequence[int],
     kernel: Kernel,
     noise: Noise,
+    spread: Noise | None = None,
 ) -> Iterator[BinaryState]:
     """Sample B masks of two classes as ``chain`` does, in closed form on one number a pixel.
 
@@ -114,6 +115,11 @@ def binary_chain(
         denoiser: from x_t bool (B, H, W) and t to the belief that a pixel is marked, float
             (B, H, W) in 0..1.
         schedule: and ``times``, ``kernel`` and ``noise``, those of ``chain``.
+        spread: like ``noise``, uniforms that are alike in neighbouring pixels. With them the belief
+            is drawn first, a whole piece of border at a time, and the step is taken towards what
+            was drawn: each pixel keeps its chance, but neighbours are no longer independent, as
+            they are not in any mask. Without them a chain of few steps wears every mask down to the
+            average one.
     """
     x = noise(0) >= 0.5
     for index, (t, s) in enumerate(pairwise((*times, 0))):
@@ -121,7 +127,8 @@ def binary_chain(
         if s == 0:
             x = belief > 0.5
         else:
-            x = _binary_step(x, belief, noise(index + 1), _background(kernel, schedule, t, s))
+            shown = belief if spread is None else (spread(index + 1) < belief).float()
+            x = _binary_step(x, shown, noise(index + 1), _background(kernel, schedule, t, s))
         yield BinaryState(index, len(times), t, belief, x)
 
 

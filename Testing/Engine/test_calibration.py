@@ -21,7 +21,10 @@ from diffoseg.weights import content_hash, load_model, save_model
 
 D = 50
 SOME = Calibration(
-    Stretch(1.5, -0.25), (-6.9, 0.0, 2.0), (Stretch(1.2, 0.1), Stretch(0.8, 0.3), Stretch(1.0, 0.0))
+    Stretch(1.5, -0.25),
+    (-6.9, 0.0, 2.0),
+    (Stretch(1.2, 0.1), Stretch(0.8, 0.3), Stretch(1.0, 0.0)),
+    7.5,
 )
 
 
@@ -147,25 +150,32 @@ def test_a_calibration_that_was_changed_or_taken_out_is_found(a_file):
 @pytest.mark.parametrize(
     "calibration",
     [
+        '{"presence": [1, 0], "context": [], "reach": -3}',
+        '{"presence": [1, 0], "context": [], "reach": 0.5}',
+        '{"presence": [1, 0], "context": [], "reach": 1e9}',
+        '{"presence": [1, 0], "context": [], "reach": null}',
+        '{"presence": [1, 0], "context": []}',
         "[]",
         "3",
         '{"presence": [1, 0]}',
-        '{"presence": [1, 0, 0], "context": []}',
-        '{"presence": ["1", 0], "context": []}',
-        '{"presence": [true, 0], "context": []}',
-        '{"presence": [0, 0], "context": []}',
-        '{"presence": [-1, 0], "context": []}',
-        '{"presence": [1e300, 0], "context": []}',
-        '{"presence": [1, -1e9], "context": []}',
-        '{"presence": [1, 1e999], "context": []}',
-        '{"presence": [1, 0], "context": {}}',
-        '{"presence": [1, 0], "context": [[0, 1]]}',
-        '{"presence": [1, 0], "context": [[1e80, 1, 0]]}',
-        '{"presence": [1, 0], "context": [[0, 1, 0], [0, 1, 0]]}',
-        '{"presence": [1, 0], "context": [[1, 1, 0], [0, 1, 0]]}',
-        '{"presence": [1, 0], "context": [[0, 0, 0]]}',
-        '{"presence": [1, 0], "context": ' + json.dumps([[n, 1, 0] for n in range(-40, 40)]) + "}",
-        '{"presence": [1' + "0" * 400 + ', 0], "context": []}',
+        '{"presence": [1, 0, 0], "context": [], "reach": 0}',
+        '{"presence": ["1", 0], "context": [], "reach": 0}',
+        '{"presence": [true, 0], "context": [], "reach": 0}',
+        '{"presence": [0, 0], "context": [], "reach": 0}',
+        '{"presence": [-1, 0], "context": [], "reach": 0}',
+        '{"presence": [1e300, 0], "context": [], "reach": 0}',
+        '{"presence": [1, -1e9], "context": [], "reach": 0}',
+        '{"presence": [1, 1e999], "context": [], "reach": 0}',
+        '{"presence": [1, 0], "context": {}, "reach": 0}',
+        '{"presence": [1, 0], "context": [[0, 1]], "reach": 0}',
+        '{"presence": [1, 0], "context": [[1e80, 1, 0]], "reach": 0}',
+        '{"presence": [1, 0], "context": [[0, 1, 0], [0, 1, 0]], "reach": 0}',
+        '{"presence": [1, 0], "context": [[1, 1, 0], [0, 1, 0]], "reach": 0}',
+        '{"presence": [1, 0], "context": [[0, 0, 0]], "reach": 0}',
+        '{"presence": [1, 0], "context": '
+        + json.dumps([[n, 1, 0] for n in range(-40, 40)])
+        + ', "reach": 0}',
+        '{"presence": [1' + "0" * 400 + ', 0], "context": [], "reach": 0}',
     ],
 )
 def test_values_that_no_calibration_has_are_refused_even_with_a_fitting_checksum(

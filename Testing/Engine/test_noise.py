@@ -100,3 +100,40 @@ def test_the_numbers_of_one_seed_never_change():
 def test_an_impossible_coherence_is_refused(coherence):
     with pytest.raises(InputError):
         a_field(coherence=coherence)
+
+
+# Alike in neighbours
+
+
+@pytest.mark.parametrize("reach", [3.0, 8.5])
+def test_smooth_noise_is_uniform_in_every_pixel(reach):
+    u = a_field(size=(12, 12), start=(-3, 5)).smooth([(n, 0) for n in range(3000)], 1, reach)
+    assert float(u.min()) >= 0
+    assert float(u.max()) < 1
+    for row, column in ((0, 0), (3, 7), (11, 11)):
+        assert kstest(u[:, row, column].numpy(), "uniform").pvalue > 1e-3
+
+
+def test_neighbours_are_alike_within_the_reach_and_strangers_beyond_it():
+    u = a_field(size=(256, 256)).smooth([(n, 0) for n in range(12)], 1, 10.0)
+    z = norm.ppf(u.double().numpy() + 2**-25)
+    found = [np.mean(z[:, :, : 256 - far] * z[:, :, far:]) for far in (0, 4, 10, 20, 40)]
+    np.testing.assert_allclose(found, [1.0, 0.9, 0.5, 0.05, 0.0], atol=0.07)
+
+
+def test_smooth_noise_does_not_depend_on_the_window_or_the_batch():
+    whole = a_field(start=(-5, 9)).smooth([(2, 0), (3, 0)], 4, 8.0)
+    part = a_field(start=(0, 12), size=(20, 30)).smooth([(3, 0)], 4, 8.0)
+    assert torch.equal(part[0], whole[1, 5:25, 3:33])
+
+
+def test_smooth_noise_is_independent_of_the_plain_one():
+    field = a_field(size=(256, 256))
+    pair = torch.stack([field.draw([(0, 0)], 1)[0], field.smooth([(0, 0)], 1, 4.0)[0]])
+    assert abs(np.corrcoef(pair.flatten(1).numpy())[0, 1]) < 0.05
+
+
+def test_slices_of_a_sample_share_their_smooth_noise_too():
+    u = a_field().smooth([(0, 0), (0, 7), (1, 0)], 1, 6.0)
+    assert torch.equal(u[0], u[1])
+    assert not torch.equal(u[0], u[2])

@@ -11,6 +11,7 @@ from mask_law import SIZE, MaskLaw
 
 from diffoseg.diffusion import CategoricalSchedule, information, noisy_probs, posterior
 from diffoseg.errors import InputError
+from diffoseg.noise import NoiseField
 from diffoseg.sampling import (
     SamplerSettings,
     binary_chain,
@@ -331,6 +332,19 @@ def test_the_closed_form_has_the_law_of_the_masks_with_their_exact_denoiser():
     assert float(((masks.mean(0) - law.masks.mean(0)) / scatter).abs().mean()) < 2
 
 
+def test_a_belief_drawn_in_pieces_keeps_the_chance_of_every_pixel_at_every_step():
+    """One uniform for the whole mask: pixels go together, and yet each by its own belief."""
+    n, belief = 6000, torch.linspace(0.05, 0.95, 9).expand(6000, 1, 9)
+    noise, pieces = uniforms((n, 1, 9)), uniforms((n, 1, 1), seed=1)
+    together = list(binary_chain(lambda x, t: belief, exact, (250, 120, 60), ddim, noise, pieces))[
+        1
+    ].x.float()
+    alone = list(binary_chain(lambda x, t: belief, exact, (250, 120, 60), ddim, noise))[1].x.float()
+
+    assert torch.allclose(together.mean(0), alone.mean(0), atol=0.03)
+    assert together.sum(2).var() > 2 * alone.sum(2).var()
+
+
 # Against the exact denoiser of a law of masks: what the sampler alone loses
 
 
@@ -410,3 +424,19 @@ def test_the_published_skip_is_clearly_worse_than_the_true_posterior_at_the_same
     skip, true = (np.array(values) for values in excess.values())
     assert skip.mean() > 0.01
     assert (skip - true).mean() > 3 * (skip - true).std() / np.sqrt(len(skip))
+
+
+def test_four_steps_with_borders_drawn_in_pieces_lose_half_of_what_four_others_lose():
+    n, lost = 256, {0.0: [], 8.0: []}
+    for seed in range(3):
+        law = MaskLaw.of_four_readers(seed)
+        times = information_times(exact, 4, law.mask_distance)
+        field = NoiseField(seed, "law", (0, 0), (SIZE, SIZE))
+        rows = [(sample, 0) for sample in range(n)]
+        for reach, found in lost.items():
+            spread = partial(field.smooth, rows, reach=reach) if reach else None
+            noise = uniforms((n, SIZE, SIZE), seed)
+            believe = marked(law.denoiser(exact))
+            state = final(binary_chain(believe, exact, times, ddim, noise, spread))
+            found.append(law.excess_energy_distance(state.x.flatten(1).float()))
+    assert np.mean(lost[8.0]) < 0.5 * np.mean(lost[0.0])

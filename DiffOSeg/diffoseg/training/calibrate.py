@@ -5,6 +5,8 @@ levels on the way to the finished mask (``calibration.Calibration``). The pixels
 independent witnesses, and held-out patients may be few. So the likelihood counts for as much as
 the scatter between patients says it is worth, a normal prior draws towards leaving everything as it
 is, and a correction that does not help patients it was not fitted on is dropped.
+
+The reach of a drawn border is fitted besides (``reach``).
 """
 
 from dataclasses import dataclass, replace
@@ -19,10 +21,12 @@ from ..model import Model
 from ..networks.fast import FastNetwork, Features, information_of
 from ..sampling import information_times
 from .objective import centre_crop
+from .reach import fitted_reach
 from .slices import SliceSet
 
 _LEVELS = 9  # of noise, the first of them pure noise
 _MOST_FIRST, _MOST_LATER = 1200, 400  # drawings at the first level, and at each later one
+_MOST_DRAWN = 240  # of the first level, that the reach is fitted on
 _CHUNK = 48
 _LEAST_PATIENTS = 8  # of fewer the scatter is not known well enough to trust any correction
 _SLOPE_SPREAD, _OFFSET_SPREAD = 0.25, 0.5  # of the prior about slope 1 and offset 0
@@ -67,7 +71,8 @@ def calibrated(model: Model, held_out: SliceSet, edge: int) -> Model:
 
     ``metadata.training["fast"]["calibration"]`` tells "patients", and for "presence" and for each
     row of "context" the mean negative log-likelihood before and after in nats, "after" on patients
-    that the correction was not fitted on, beside the logarithm of its information.
+    that the correction was not fitted on, beside the logarithm of its information; and for each
+    reach that was tried its energy score.
     """
     network = model.fast
     assert network is not None
@@ -81,6 +86,8 @@ def calibrated(model: Model, held_out: SliceSet, edge: int) -> Model:
         levels.append(float(information.log()))
         witnesses = seen.of_context(model.schedule, t, survival, index)
         stretch, before, after = fitted(witnesses)
+        if index == 0:
+            reach, scores = _reach(witnesses, stretch, edge)
         rows.append(stretch)
         found.append([levels[-1], before, after])
     presence, before, after = fitted(seen.of_presence())
@@ -88,14 +95,25 @@ def calibrated(model: Model, held_out: SliceSet, edge: int) -> Model:
         "patients": len(np.unique(seen.patient)),
         "presence": [before, after],
         "context": found,
+        "energy score by reach": scores,
     }
     training = dict(model.metadata.training)
     training["fast"] = {**training.get("fast", {}), "calibration": summary}
     return replace(
         model,
-        calibration=Calibration(presence, tuple(levels), tuple(rows)),
+        calibration=Calibration(presence, tuple(levels), tuple(rows), reach),
         metadata=replace(model.metadata, training=training),
     )
+
+
+def _reach(first: Witnesses, stretch: Stretch, edge: int) -> tuple[float, dict[str, float]]:
+    """Return the reach, and the score of each that was tried, from a share of the first beliefs."""
+    maps = (-1, edge, edge)
+    logits, masks = first.logit.reshape(maps), first.marked.reshape(maps)
+    chosen = _spread(len(logits), _MOST_DRAWN, 0)
+    belief = 1 / (1 + np.exp(-(stretch.slope * logits[chosen] + stretch.offset)))
+    patient = first.patient[:: edge * edge][chosen]
+    return fitted_reach(belief.astype(np.float32), masks[chosen], patient)
 
 
 def fitted(witnesses: Witnesses) -> tuple[Stretch, float, float]:
@@ -229,8 +247,7 @@ class _Seen:
             a = torch.full((len(mask),), survival, device=mask.device)
             code = self.network.codes[torch.from_numpy(self.drawn_by[rows])]
             belief = self.network.step(self.features.rows(self._index(rows[0])), x, a, code)
-            own = 2 * torch.atanh(a)[:, None, None] * x
-            parts.append((_numbers(belief.logits - own), _numbers(own), _numbers(mask) > 0))
+            parts.append((_numbers(belief.context), _numbers(belief.own), _numbers(mask) > 0))
         pixels = self.masks.shape[-1] * self.masks.shape[-2]
         none = (np.empty(0), np.empty(0), np.empty(0, bool))
         logit, evidence, wanted = map(np.concatenate, zip(none, *parts, strict=True))
