@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
-from a_fast_model import NAME as FAST
-from a_fast_model import aFastModel
+from a_model_file import FAST, PAPER, aFastAndAPaperOne
 from effect_stage import (
     INSIDE,
     REPOSITORY,
@@ -84,14 +83,18 @@ def test_run_asks_for_the_chosen_expert_around_the_segment(aStage, aLogic):
     assert request.region.upper == pytest.approx((-6.5, -4.5, 11.5))
 
 
-def test_quality_and_presence_are_those_of_the_module_and_are_said_with_the_answer(
-    aStage, aLogic, monkeypatch, tmp_path
-):
-    from DiffOSegLib.SegmentTags import tagOf
-
-    aFastModel(tmp_path)
+@pytest.fixture
+def aChoice(aStage, monkeypatch, tmp_path):
+    """The effect offers models of both kinds."""
+    aFastAndAPaperOne(tmp_path)
     monkeypatch.setenv("DIFFOSEG_MODELS", str(tmp_path))
     aStage.effect.activate()
+
+
+@pytest.mark.usefixtures("aChoice")
+def test_quality_and_presence_are_those_of_the_module_and_are_said_with_the_answer(aStage, aLogic):
+    from DiffOSegLib.SegmentTags import tagOf
+
     aStage.choose(aStage.options.modelCombo, FAST)
     aLogic.module.preset, aLogic.module.presence = "preview", 1.0
 
@@ -109,7 +112,9 @@ def test_quality_and_presence_are_those_of_the_module_and_are_said_with_the_answ
     assert tagOf(segment, "DiffOSeg.PresenceGiven") == "1.0"
 
 
+@pytest.mark.usefixtures("aChoice")
 def test_a_model_that_cannot_be_told_of_presence_is_not(aStage, aLogic):
+    aStage.choose(aStage.options.modelCombo, PAPER)
     aLogic.module.presence = 1.0
     run(aStage)
     aLogic.answer(blob())

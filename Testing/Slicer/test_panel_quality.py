@@ -2,7 +2,7 @@
 
 import pytest
 import slicer
-from a_fast_model import NAME, aFastModel
+from a_model_file import FAST, PAPER, aFastAndAPaperOne
 from a_panel import choose, openPanel, until
 from a_run import Followed, Results, add_volume, logic_with, request_for
 
@@ -12,8 +12,8 @@ from diffoseg.presets import PRESETS
 
 @pytest.fixture
 def panel(scene, monkeypatch, tmp_path):
-    """The panel beside a model of either kind; the default one is of the paper's."""
-    aFastModel(tmp_path)
+    """The panel beside the default model and one of each kind."""
+    aFastAndAPaperOne(tmp_path)
     monkeypatch.setenv("DIFFOSEG_MODELS", str(tmp_path))
     add_volume(name="CT")
     with openPanel(logic_with(), monkeypatch) as widget:
@@ -48,7 +48,7 @@ def test_quality_begins_as_standard_and_travels_both_ways(panel, ui):
     assert ui.qualityComboBox.currentText == "Preview"
 
 
-@pytest.mark.parametrize(("model", "steps"), [("", (4, 16, 64)), (NAME, (1, 8, 32))])
+@pytest.mark.parametrize(("model", "steps"), [(PAPER, (4, 16, 64)), (FAST, (1, 8, 32))])
 def test_the_number_of_steps_is_told_for_each_quality_and_model(panel, ui, model, steps):
     panel.parameters.model = model
     told = []
@@ -87,7 +87,7 @@ def test_a_preview_is_estimated_to_be_shorter_than_a_careful_run(panel, ui):
 
 
 def test_the_papers_kind_cannot_be_told_and_says_so(panel, ui):
-    panel.parameters.presence = 1.0
+    panel.parameters.model, panel.parameters.presence = PAPER, 1.0
 
     for widget in (ui.presenceComboBox, ui.presenceSpinBox):
         assert not widget.enabled
@@ -97,7 +97,7 @@ def test_the_papers_kind_cannot_be_told_and_says_so(panel, ui):
 
 
 def test_presence_travels_both_ways_for_the_fast_kind(panel, ui):
-    panel.parameters.model = NAME
+    panel.parameters.model = FAST
     assert ui.presenceComboBox.enabled
     assert "cannot" not in ui.presenceComboBox.toolTip
     assert ui.presenceSpinBox.text == "as predicted"
@@ -142,6 +142,7 @@ def tagsOf(panel, name):
 
 
 def test_a_run_that_is_left_to_the_model_is_called_nothing_else(panel, ui):
+    panel.parameters.model = PAPER
     run(panel)
 
     assert ui.conditionsLabel.isHidden()
@@ -155,7 +156,7 @@ def test_a_run_that_is_left_to_the_model_is_called_nothing_else(panel, ui):
 
 
 def test_a_preview_given_a_mark_says_so_in_panel_table_and_tags(panel, ui):
-    panel.parameters.model, panel.parameters.preset = NAME, "preview"
+    panel.parameters.model, panel.parameters.preset = FAST, "preview"
     panel.parameters.presence = 1.0
 
     run(panel)
@@ -176,7 +177,7 @@ def test_a_preview_given_a_mark_says_so_in_panel_table_and_tags(panel, ui):
 
 
 def test_what_the_fast_kind_predicts_is_called_a_probability(panel, ui):
-    panel.parameters.model = NAME
+    panel.parameters.model = FAST
     run(panel)
 
     assert ui.resultsTable.horizontalHeaderItem(1).text() == "Presence"
@@ -223,9 +224,9 @@ def test_the_speed_is_that_of_the_chosen_model(panel, ui, tmp_path):
     until(lambda: panel.logic.description)
     assert panel.logic.describedFor == ("auto", "")
 
-    choose(ui.modelComboBox, NAME)
+    choose(ui.modelComboBox, FAST)
 
-    until(lambda: panel.logic.describedFor == ("auto", NAME) and not panel.logic.describing)
+    until(lambda: panel.logic.describedFor == ("auto", FAST) and not panel.logic.describing)
     assert panel.logic.estimateSeconds(asked(panel)) is not None
     panel.parameters.model = ""
     assert panel.logic.estimateSeconds(asked(panel)) is None
