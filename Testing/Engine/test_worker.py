@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from a_model import EVERYONE, REGION, a_model, a_volume
+from test_fast import with_presence
 
 from diffoseg.comparison import disagreement, table
 from diffoseg.job import IMAGE, SegmentationJob, carried_voxels, npy_header
@@ -23,6 +24,7 @@ from diffoseg.segmentation import Segmenter
 from diffoseg.volume import Volume
 from diffoseg.weights import save_model
 from diffoseg.worker import as_reported
+from diffoseg.worker_answers import _Pace
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="waits for pipes with select")
 
@@ -98,6 +100,7 @@ class Conversation:
 def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     save_model(a_model(), folder / "diffoseg-phantom.safetensors")
+    save_model(with_presence(-1.0), folder / "fast.safetensors")
     return folder
 
 
@@ -198,6 +201,33 @@ def test_a_job_comes_back_voxel_for_voxel_as_the_segmenter_answers(worker, a_job
     assert not [path.name for path in folder.iterdir() if "part" in path.name]
 
 
+def test_a_preset_and_a_presence_reach_the_fast_kind(worker, a_job):
+    asked = {"model": "fast", "steps": None, "samples": 30}
+    preview, certain = (
+        worker.run(a_job(**asked, **more)) for more in ({"preset": "preview"}, {"presence": 1.0})
+    )
+
+    made, told = preview[-1]["provenance"], certain[-1]["provenance"]
+    assert (made["preset"], made["sampler"], made["presence"]) == ("preview", "level-set", None)
+    assert (told["preset"], told["sampler"], told["presence"]) == ("standard", "ddim", 1.0)
+    for messages, presence in ((preview, 0.269), (certain, 1.0)):
+        results = by_event(messages, "result")
+        assert [result["presence"] for result in results] == pytest.approx([presence] * 3, abs=0.01)
+        last = by_event(messages, "progress")[-1]
+        assert last["done"] == last["total"]
+
+
+def test_the_time_left_is_known_while_less_turns_out_to_be_left(monkeypatch):
+    clock, told = iter(range(100)), []
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    pace = _Pace(told.append)
+    for done, total in ((10, 100), (20, 100), (30, 80), (40, 60), (5, 50), (10, 50), (15, 45)):
+        pace(done, total, "Ann")
+
+    left = [event["seconds_left"] for event in told]
+    assert left == [None, 8, 5, 2, None, 8, 6]  # one second a tenth; a second phase begins at 5
+
+
 def test_progress_counts_to_its_total_and_comes_at_most_ten_times_a_second(worker, a_job):
     worker.say(do="run", id="job", folder=str(a_job(samples=20)))
     messages, times = [], []
@@ -277,6 +307,16 @@ def test_a_cancel_is_answered_in_2_s_with_what_is_finished(worker, a_job):
     assert "Kept" in done["sentence"]
     assert [row["name"] for row in done["rows"]][:1] == ["consensus"]
     assert worker.run(a_job())[-1]["event"] == "done"
+
+
+def test_a_cancel_of_the_fast_kind_is_answered_in_2_s(worker, a_job):
+    worker.say(do="run", id="long", folder=str(a_job(model="fast", samples=1000, steps=50)))
+    worker.until("progress")
+    asked = worker.say(do="cancel", id="long")
+    done = worker.until()[-1]
+
+    assert time.monotonic() - asked < 2
+    assert (done["event"], done["stopped"]) == ("done", True)
 
 
 def test_a_cancel_before_anything_is_complete_ends_with_nothing(worker, a_job):
@@ -395,6 +435,9 @@ def test_a_damaged_job_is_a_sentence_without_its_folder(worker, a_job, how):
         ({"samples": 0}, 2, "0 samples"),
         ({"steps": 51}, 2, "1..50"),
         ({"device": "mps"}, 2, "no mps device"),
+        ({"preset": "fastest"}, 2, "preview, standard or careful"),
+        ({"presence": 0.5}, 2, "fast kind"),
+        ({"presence": 1.5}, 2, "up to 1"),
     ],
 )
 def test_what_cannot_be_answered_is_told_as_the_commands_do(worker, a_job, changes, code, words):
