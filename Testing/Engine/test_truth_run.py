@@ -2,8 +2,8 @@
 
 import pytest
 from a_model import a_model
+from truth_run import Task, run
 
-from Benchmarks.truth_run import Task, run
 from diffoseg.bounds import humans
 from diffoseg.cohorts.phantom import PhantomCohort
 
