@@ -53,17 +53,21 @@ class Canvas:
         """Return the canvas for an answer in one window, every tile of it active."""
         window = window_seen(answer, metadata.patch)
         mapping = metadata.intensity.resolve(image.array)
-        seen = grid.slices(image.array, window)
-        mapped = mapping.apply(seen)
+        images = grid.slices(image.array, window)
+        outside = broken = 0
+        for plane in images:  # one at a time, in place: a whole scan is copied only once
+            outside += np.count_nonzero((plane < mapping.low) | (plane > mapping.high))
+            broken += np.count_nonzero(~np.isfinite(plane))
+            plane[:] = mapping.apply(plane)
         tiling = Tiling.cover((window.size[1], window.size[2]), metadata.patch)
         return cls(
             window=window,
             answer=answer,
-            images=torch.from_numpy(mapped[:, None]).to(device),
+            images=torch.from_numpy(images[:, None]).to(device),
             mapping=mapping,
-            clipped=float(np.mean((seen < mapping.low) | (seen > mapping.high))),
-            broken=float(np.mean(~np.isfinite(seen))),
-            flat=bool(mapped.min() == mapped.max()),
+            clipped=outside / images.size,
+            broken=broken / images.size,
+            flat=bool(images.min() == images.max()),
             tiling=tiling,
             active=torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool),
         )

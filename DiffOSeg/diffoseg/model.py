@@ -142,8 +142,10 @@ class Model:
         rows = torch.full_like(t, network.anyone) if expert is None else expert
         survival = self.schedule.level(t).float()
         belief = network.step(network.encode(image), signs, survival, network.codes[rows])
+        distance = network.config.mask_distance
+        context = self.calibration.context(belief.context, survival, distance)
         there = belief.presence.sigmoid()[:, None, None]
-        marked = (belief.logits.sigmoid() * there)[:, :height, :width]
+        marked = ((context + belief.own).sigmoid() * there)[:, :height, :width]
         return torch.stack([1 - marked, marked], 1)
 
     def _network(self, expert: Tensor | None) -> UNet:
