@@ -4,6 +4,8 @@ from typing import Any
 
 Record = dict[str, Any]
 
+_MEMORY = ("peak_memory_mib", "card_peak_memory_mib")
+
 
 def cases(record: Record, case: str, **wanted: Any) -> list[Record]:
     """Return what was measured of a case of the fast kind, or of a ``what``."""
@@ -31,7 +33,7 @@ def paper(record: Record, steps: int) -> Record:
         "steps": steps,
         "seconds": total("seconds"),
         "flops": total("flops_per_sample_and_step"),
-        "peak_memory_mib": max(row["peak_memory_mib"] or 0 for row in best.values()),
+        **{name: max(row.get(name) or 0 for row in best.values()) for name in _MEMORY},
         "batches": sorted({row["batch"] for row in best.values()}),
     }
 

@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from diffoseg.cohorts.case import Case
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.geometry import Box
 from diffoseg.intervals import Estimate, interval, patient_weights
+from diffoseg.presets import PRESETS, STANDARD
 from diffoseg.segmentation import Segmenter
 from diffoseg.weights import load_model
 
@@ -87,20 +89,14 @@ def paired(first: np.ndarray, second: np.ndarray) -> Estimate:
     return interval(float(total.sum() / count.sum()), replicates, len(difference))
 
 
-def samples_of(
-    model_on: Segmenter, cohort: PhantomCohort, samples: int, steps: int | None
-) -> list[Drawings]:
-    """Return the samples of every expert on every phantom."""
-    experts = model_on.model.experts
-    return [
-        {
-            name: result.samples
-            for name, result in model_on.segment(
-                case.volume, _one_view(case), experts, samples, steps
-            ).results.items()
-        }
-        for case in cohort
-    ]
+def samples_of(segmenter: Segmenter, cohort: PhantomCohort, **asked: Any) -> list[Drawings]:
+    """Return the samples of every expert on every phantom, drawn as asked."""
+    everyone = []
+    for case in cohort:
+        experts = segmenter.model.experts
+        answer = segmenter.segment(case.volume, _one_view(case), experts, **asked)
+        everyone.append({name: result.samples for name, result in answer.results.items()})
+    return everyone
 
 
 def _one_view(case: Case) -> Box:
@@ -116,19 +112,20 @@ def main() -> int:
     parser.add_argument("weights", nargs="?")
     parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--preset", choices=PRESETS, default=STANDARD)
+    parser.add_argument("--steps", type=int, help="instead of the preset's")
     parser.add_argument("--correlations", type=float, nargs="+", default=COHERENCES)
     arguments = parser.parse_args()
     keep_freed_memory()
     segmenter = Segmenter(load_model(arguments.weights), "cpu")
     cohort = PhantomCohort(seed=SEED, cases=arguments.cases)
     truth = Flicker.of([cohort.case_truth(index, DRAWS) for index in range(len(cohort))])
+    asked = {"samples": arguments.samples, "steps": arguments.steps, "preset": arguments.preset}
     print(f"{'':24}{'flicker':>8}  {'minus the experts':28}{'gaps':>8}")
     print(_row("experts' own drawings", truth, ""), flush=True)
     for coherence in arguments.correlations:
         drawing.COHERENCE = coherence
-        drawn = samples_of(segmenter, cohort, arguments.samples, arguments.steps)
-        found = Flicker.of(drawn)
+        found = Flicker.of(samples_of(segmenter, cohort, **asked))
         difference = str(paired(found.flicker, truth.flicker))
         print(_row(f"samples, correlation {coherence:g}", found, difference), flush=True)
     return 0

@@ -135,6 +135,11 @@ def test_only_the_marked_part_of_the_readme_changes(tmp_path):
     assert (tmp_path / "cost.png").stat().st_size > 1000
 
 
+def test_the_readme_has_the_marks():
+    text = (bench_tables.ROOT / "README.md").read_text(encoding="utf-8")
+    assert "renewed" in bench_tables.with_section(text, "renewed")
+
+
 def test_a_readme_without_the_marks_is_refused():
     with pytest.raises(ValueError, match="lacks the marks"):
         bench_tables.with_section("nothing here", "section")
