@@ -22,7 +22,6 @@ from diffoseg.waiting import wait_without_spinning
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = 2
-EXPERTS = 4
 _LONG_S = 25.0  # seconds; what takes longer in ten runs is run fewer times, and says how often
 _CARD_BATCH = 64  # of the paper's network, where a graphics card has room for it
 
