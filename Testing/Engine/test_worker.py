@@ -253,6 +253,16 @@ def test_a_description_names_the_device_and_how_fast_it_is(worker):
     assert set(said["versions"]) == {"diffoseg", "torch", "python"}
 
 
+def test_a_description_is_of_the_model_that_it_names(worker):
+    paces = {}
+    for model in ("", "fast", "gone"):
+        worker.say(do="describe", id=model or "d", device="cpu", model=model)
+        paces[model] = worker.until()[-1]["seconds_per_tile"]
+
+    assert paces["gone"] is None
+    assert len(set(paces.values())) == 3
+
+
 def test_a_second_run_begins_to_sample_within_0_3_s(worker, a_job):
     first, second = a_job(), a_job()
     worker.run(first)
@@ -373,6 +383,7 @@ def test_a_cancel_while_torch_is_loading_is_answered_at_once(a_worker, a_job):
         b'{"do": "run", "id": 3, "folder": "x"}\n',
         b'{"do": "describe", "id": "x", "device": null}\n',
         b'{"do": "describe", "id": "x", "device": "abacus"}\n',
+        b'{"do": "describe", "id": "x", "device": "cpu", "model": 3}\n',
         b'{"do": "cancel"}\n',
         b"[" * 100_000 + b"\n",
         b'{"do": "end' + b"x" * (3 << 20) + b"\n",

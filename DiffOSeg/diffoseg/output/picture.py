@@ -231,16 +231,17 @@ def _write_header(figure: "Figure", view: _View) -> None:
     width, height = figure.get_size_inches()
     low, high = view.window
     facts = [
-        wording.conditions(provenance),
         wording.samples_text(view.comparison),
         f"weights: {provenance['weights_title']}" if "weights_title" in provenance else "",
         view.display.label(view.index),
         f"shown from {wording.number(low, 0)} to {wording.number(high, 0)}{view.unit}",
     ]
+    conditions = wording.conditions(provenance)
+    warned = [conditions[:1].upper() + conditions[1:], str(provenance.get("notice") or "")]
     lines = [
         (wording.headline(view.comparison), 15, _TEXT, "bold"),
         (" · ".join(fact for fact in facts if fact), 10, _DIM, "normal"),
-        (str(provenance.get("notice") or ""), 10, _ALERT, "bold"),
+        (" · ".join(filter(None, warned)), 10, _ALERT, "bold"),
     ]
     for (text, size, color, weight), inches in zip(lines, (0.22, 0.55, 0.8), strict=True):
         figure.text(
