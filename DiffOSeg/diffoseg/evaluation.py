@@ -153,6 +153,15 @@ class Evaluation:
             by_expert={name: values[rows] for name, values in self.by_expert.items()},
         )
 
+    def expert_estimates(self, measure: str) -> list[Estimate]:
+        """Return each expert's estimate of a measure by expert; of a table, of its diagonal."""
+        found = self.of_experts(measure)
+        resampled = self.of_experts(measure, patient_weights(self.patients))
+        if found.ndim == 2:
+            found, resampled = np.diagonal(found), np.diagonal(resampled, axis1=1, axis2=2)
+        count = len(set(self.patients))
+        return [interval(*pair, count) for pair in zip(found, resampled.T, strict=True)]
+
     @classmethod
     def of_slices(cls, patients: Sequence[str], scored: Sequence[Scores], samples: int) -> Self:
         """Return the evaluation whose slices have these patients and scores; at least one."""

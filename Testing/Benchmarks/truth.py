@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from truth_run import Measured, Task, run
 from diffoseg.allocator import keep_freed_memory
 from diffoseg.bounds import humans, level_sets_of_truth, oracle
 from diffoseg.catalog import find_model
+from diffoseg.cohorts.calibration import level_set_gate
 from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
 from diffoseg.evaluation import Evaluation, Predictor, TruthSlice, evaluate
 from diffoseg.experts import CONSENSUS
@@ -63,7 +65,7 @@ def main() -> int:
             found[name] = run(tasks, cohort, model.metadata, arguments.draws, arguments.work)
     if arguments.store and "curve" in found:
         _store(model, weights, found["curve"], arguments.samples)
-    about = {
+    about: dict[str, Any] = {
         "weights": model.metadata.title,
         "hash": content_hash(model),
         "sampler": model.metadata.sampler,
@@ -72,6 +74,9 @@ def main() -> int:
         "draws": arguments.draws,
         "seed": SEED,
     }
+    if "main" in found:
+        gated = PhantomCohort(seed=SEED, cases=max(2, arguments.cases))
+        about["gate"] = level_set_gate(gated, 2 * arguments.draws)
     print(write_report(arguments.out, found, about))
     return 0
 

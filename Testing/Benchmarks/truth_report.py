@@ -57,7 +57,7 @@ def write_report(folder: Path, found: Found, about: Mapping[str, Any]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     stem = f"truth-{now:%Y-%m-%d}-{about['hash'][:8]}"
-    targets = list(_targets(found))
+    targets = [*_gate(about), *_targets(found)]
     facts = {
         "measured": now.isoformat(timespec="seconds"),
         **about,
@@ -114,13 +114,15 @@ def _targets(found: Found) -> Iterator[Target]:
     if main := _evaluations(found, "main"):
         ours, perfect = main[OURS], main[PERFECT]
         yield Target("GED_U of the mixture", ours.estimate("mixture_ged"), at_most(0.008))
-        gate = main[TRUE_LEVELS].estimate("mixture_ged")
-        yield Target("GED_U of level sets of the true marginals", gate, at_least(0.03))
+        crossing = main[TRUE_LEVELS].estimate("mixture_ged")
+        yield Target("GED_U of level sets of the true marginals", crossing, at_least(0.03))
         for rival in (name for name in main if "level sets of" in name and name != TRUE_LEVELS):
             ratio = paired_ratio(ours, main[rival], "mixture_ged")
             yield Target(f"GED_U over that of: {rival}", ratio, at_most(1 / 3))
         bias = ours.estimate("presence_bias")
         yield Target("presence, stated − true", bias, (-0.02, 0.02))
+        for number, estimate in enumerate(ours.expert_estimates("presence_bias"), 1):
+            yield Target(f"the same of expert {number}", estimate, (-0.02, 0.02))
         dice = paired_ratio(ours, perfect, "expert_dice")
         yield Target("expert Dice over the perfect sampler's", dice, at_least(0.98))
         won = style_swap(ours).columns_won
@@ -140,6 +142,14 @@ def _targets(found: Found) -> Iterator[Target]:
             ours = paper[OURS].of_patients(evaluation.patients)
             ratio = paired_ratio(ours, evaluation, "mixture_ged")
             yield Target(f"GED_U over that of {name}", ratio, at_most(1 / 3))
+
+
+def _gate(about: Mapping[str, Any]) -> Iterator[Target]:
+    """Yield whether the phantoms can tell a sampler of masks from level sets of a map at all."""
+    if "gate" in about:
+        value, error = about["gate"]
+        ends = value - 1.96 * error, value + 1.96 * error
+        yield Target("level-set gate of the phantoms", Estimate(value, *ends), (0.03, np.inf))
 
 
 def _evaluations(found: Found, section: str) -> dict[str, Evaluation]:
@@ -187,13 +197,19 @@ def _tables(found: Found) -> Iterator[str]:
 def _by_expert(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
     """Yield presence and style swap of the methods that know the experts."""
     rows = [
-        [name, *(f"{bias:+.4f}" for bias in evaluation.of_experts("presence_bias"))]
+        [name, *map(str, evaluation.expert_estimates("presence_bias"))]
         for name, evaluation in evaluations.items()
         if "presence_bias" in evaluation.by_expert
     ]
     experts = [f"Expert {number + 1}" for number in range(len(rows[0]) - 1)]
     yield "Presence by expert, stated − true:\n"
     yield markdown(["method", *experts], rows)
+    yield "Dice by expert:\n"
+    dice = [
+        [name, *map(str, evaluations[name].expert_estimates("swap_dice"))]
+        for name in (OURS, PERFECT)
+    ]
+    yield markdown(["method", *experts], dice)
     yield "Style swap: an expert's own answer is the best for that expert's drawings, by GED_U.\n"
     swaps = {
         name: style_swap(evaluation)

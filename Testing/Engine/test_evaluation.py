@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from diffoseg.bounds import humans, level_sets_of_truth, oracle
 from diffoseg.errors import InputError
@@ -177,10 +178,10 @@ def test_the_oracle_is_its_own_floor_and_ceiling(many_slices):
     for measure in GEDS:
         mean, error = mean_and_error(found.scores[measure])
         assert abs(mean) < 3 * error
-    # Of four drawings, three alike make a mask; else it is empty, and right when Ben draws nothing.
-    three = {p: 4 * p**3 * (1 - p) + p**4 for p in (0.3, 0.4, 0.5, 0.6)}
-    ada = three[0.6] * 0.6 + three[0.4] * 0.4
-    ben = three[0.5] * 0.5 + three[0.3] * 0.3 + (1 - three[0.5] - three[0.3]) * 0.2
+    # Of seven others, four alike make a mask; else it is empty, and right when Ben draws nothing.
+    four = {p: float(stats.binom.sf(3, 7, p)) for p in (0.3, 0.4, 0.5, 0.6)}
+    ada = four[0.6] * 0.6 + four[0.4] * 0.4
+    ben = four[0.5] * 0.5 + four[0.3] * 0.3 + (1 - four[0.5] - four[0.3]) * 0.2
     mean, error = mean_and_error(found.scores["expert_dice"])
     assert abs(mean - (ada + ben) / 2) < 3 * error < 0.05
     assert found.value("hm_iou") < 0.9  # two finite sets of one law do not match fully
