@@ -56,8 +56,8 @@ class Canvas:
         images = grid.slices(image.array, window)
         outside = broken = 0
         for plane in images:  # one at a time, in place: a whole scan is copied only once
-            outside += np.count_nonzero((plane < mapping.low) | (plane > mapping.high))
-            broken += np.count_nonzero(~np.isfinite(plane))
+            outside += int(np.count_nonzero((plane < mapping.low) | (plane > mapping.high)))
+            broken += int(np.count_nonzero(~np.isfinite(plane)))
             plane[:] = mapping.apply(plane)
         tiling = Tiling.cover((window.size[1], window.size[2]), metadata.patch)
         return cls(

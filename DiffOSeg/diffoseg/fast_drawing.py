@@ -192,6 +192,7 @@ class FastDrawing(Drawing):
         """Draw rows into the samples (n, S, H, W); yield how many samples are complete so far."""
         first = 0
         while first < len(rows.keys):
+            self.watch.look()  # a level-set draw asks the network no more
             stop = self._stop_of_chunk(rows, first)
             chunk = rows.part(first, stop)
             finished = self._finished(canvas, seen, name, chunk).cpu().numpy()
@@ -233,9 +234,14 @@ class FastDrawing(Drawing):
             tiles = cut.tiles(2.0 * x - 1)
             return cut.joined(torch.cat([self._answer(ask, tiles, t, name) for ask in asks]))
 
-        noise = partial(self._noise(name, canvas.window).draw, _keys(canvas, rows))
-        *_, last = binary_chain(believe, self.model.schedule, times, kernel, noise)
-        return last.belief
+        field, keys = self._noise(name, canvas.window), _keys(canvas, rows)
+        reach = self.model.calibration.reach
+        pieces = partial(field.smooth, keys, reach=reach) if reach else None
+        noise = partial(field.draw, keys)
+        *_, last = binary_chain(believe, self.model.schedule, times, kernel, noise, pieces)
+        if pieces is None:
+            return last.belief
+        return last.belief + (0.5 - pieces(len(times)))
 
     def _asks(
         self, seen: Seen, cut: Cut, rows: Rows, at: list[int], styles: list[int]

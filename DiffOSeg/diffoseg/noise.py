@@ -112,9 +112,9 @@ class NoiseField:
             place = (tile_rows[row], tile_columns[column])
             key = _key(self.seed, self.expert, sample, slice_, index, *place)
             whole[row, :, column] = _tile(generator, key)
-        whole = whole.reshape(len(tile_rows) * _TILE, -1)
+        joined = whole.reshape(len(tile_rows) * _TILE, -1)
         top, left = top % _TILE, left % _TILE
-        return whole[top : top + height, left : left + width]
+        return joined[top : top + height, left : left + width]
 
 
 class _Splines(NamedTuple):
