@@ -117,17 +117,17 @@ def binary_chain(
         schedule: and ``times``, ``kernel`` and ``noise``, those of ``chain``.
         spread: like ``noise``, uniforms that are alike in neighbouring pixels. With them the belief
             is drawn first, a whole piece of border at a time, and the step is taken towards what
-            was drawn: each pixel keeps its chance, but neighbours are no longer independent, as
-            they are not in any mask. Without them a chain of few steps wears every mask down to the
-            average one.
+            was drawn, the last one too: each pixel keeps its chance, but neighbours are no longer
+            independent, as they are not in any mask. Without them a chain of few steps wears every
+            mask down to the average one.
     """
     x = noise(0) >= 0.5
     for index, (t, s) in enumerate(pairwise((*times, 0))):
         belief = denoiser(x, t).float()
+        shown = belief if spread is None else (spread(index + 1) < belief).float()
         if s == 0:
-            x = belief > 0.5
+            x = shown > 0.5
         else:
-            shown = belief if spread is None else (spread(index + 1) < belief).float()
             x = _binary_step(x, shown, noise(index + 1), _background(kernel, schedule, t, s))
         yield BinaryState(index, len(times), t, belief, x)
 
