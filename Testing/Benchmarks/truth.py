@@ -47,7 +47,7 @@ from diffoseg.weights import content_hash, load_model, save_model
 
 SEED, SHIFTED_SEED = 9001, 9101
 CURVE = (1, 2, 4, 8, 16, 32)
-FEWER_SAMPLES = 6
+FEWER_SAMPLES = 4  # one call of the network
 LEVEL_RIVAL = "U-Net, level sets of the heads"
 Slices = Callable[[TruthCase, int], list[TruthSlice]]
 SECTIONS = ("main", "curve", "own", "volumes", "shifts", "paper")
@@ -96,7 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--volume-cases", type=int, default=24)
     parser.add_argument("--shift-cases", type=int, default=16)
     parser.add_argument("--paper-cases", type=int, default=24, help="at its own steps")
-    parser.add_argument("--paper-many-cases", type=int, default=8, help=f"at {MANY_STEPS} steps")
+    parser.add_argument("--paper-many-cases", type=int, default=12, help=f"at {MANY_STEPS} steps")
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--draws", type=int, default=64, help="of each expert, for the truth")
     parser.add_argument("--store", action="store_true", help="write the curve into WEIGHTS")
