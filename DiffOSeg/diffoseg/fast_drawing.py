@@ -59,13 +59,13 @@ class FastDrawing(Drawing):
         super().__init__(*arguments, **options)
         assert self.model.fast is not None
         self.network = self.model.fast
-        # The layout that is fastest everywhere; torch's own annotations do not know this argument.
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         device = self.model.device
         self._most = self.places * _GROWTH.get(device.type, 1)
         values = self.network.config.decoder_widths[0] * self.model.metadata.patch**2
         fit = that_fit(device, values * _BYTES_A_VALUE)
         self.micro_batch = self._most if fit is None else max(1, min(self._most, fit))
+        if fit is not None:  # a card is idle with less
+            self.batch_size = max(self.batch_size, self._most)
         self._look: Look | None = None
 
     def tiles_to_ask(self, canvas: Canvas, answers: int, samples: int) -> int:

@@ -19,9 +19,10 @@ import torch
 
 from .catalog import find_model
 from .comparison import Interval, disagreement, table, volume_interval
-from .device import chosen_device, line_about, why
+from .device import chosen_device, line_about, mixed_precision, why
 from .errors import WeightsError
 from .experts import CONSENSUS
+from .fast_look import probability
 from .job import Comparison, ExpertResult, SegmentationJob
 from .output.atomic import replacing
 from .segmentation import Segmenter, Started
@@ -289,8 +290,13 @@ def _one_step(segmenter: Segmenter) -> Callable[[], torch.Tensor]:
     masks = torch.zeros(tiles, edge, edge, dtype=torch.long, device=device)
     times = torch.ones(tiles, dtype=torch.long, device=device)
     if model.fast is not None:
-        network, survival = model.fast, model.schedule.level(times)
-        features, code = network.encode(images), network.codes[torch.zeros_like(times)]
-        return lambda: network.step(features, masks.float(), survival, code).logits
+        with mixed_precision(device):
+            features, code = model.fast.encode(images), model.fast.codes[torch.zeros_like(times)]
+
+        def step() -> torch.Tensor:
+            with mixed_precision(device):
+                return probability(model, features, masks.float(), 0.5, code)
+
+        return step
     rows = None if model.has_consensus else torch.zeros_like(times)
     return lambda: model.predict_x0(masks, times, images, rows)

@@ -148,6 +148,8 @@ class FastNetwork(nn.Module):
             nn.SiLU(),
             nn.Linear(64, 1),
         )
+        # The layout that is fastest everywhere; torch's own annotations do not know this argument.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def anyone(self) -> int:
