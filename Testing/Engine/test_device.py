@@ -37,3 +37,17 @@ def test_the_reason_for_the_cpu_is_told(monkeypatch, choice, cuda, tool, words):
 
     assert words in why(choice, CPU)
     assert f"for {'CUDA 12.8' if cuda else 'CPU'})" in why(choice, CPU)
+
+
+def test_precision_is_mixed_only_where_that_is_faster():
+    with device.mixed_precision(CPU):
+        product = torch.ones(4, 4) @ torch.ones(4, 4)
+    wanted = torch.bfloat16 if device.gains_from_bfloat16(CPU) else torch.float32
+    assert product.dtype == wanted
+    assert not device.gains_from_bfloat16(torch.device("mps"))
+
+
+def test_only_a_cards_free_memory_bounds_what_fits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 4000))
+    assert device.that_fit(torch.device("cuda"), 50) == 10
+    assert device.that_fit(CPU, 50) is None
