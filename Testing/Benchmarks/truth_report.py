@@ -114,8 +114,6 @@ def _targets(found: Found) -> Iterator[Target]:
     if main := _evaluations(found, "main"):
         ours, perfect = main[OURS], main[PERFECT]
         yield Target("GED_U of the mixture", ours.estimate("mixture_ged"), at_most(0.008))
-        crossing = main[TRUE_LEVELS].estimate("mixture_ged")
-        yield Target("GED_U of level sets of the true marginals", crossing, at_least(0.03))
         for rival in (name for name in main if "level sets of" in name and name != TRUE_LEVELS):
             ratio = paired_ratio(ours, main[rival], "mixture_ged")
             yield Target(f"GED_U over that of: {rival}", ratio, at_most(1 / 3))
