@@ -8,7 +8,6 @@ from .presets import PRESETS, sampler_of
 
 if TYPE_CHECKING:
     from .comparison import ExpertRow
-    from .metadata import ModelMetadata
     from .model import Model
 
 
@@ -42,13 +41,14 @@ def networks_of(model: "Model") -> str:
     return f"{', '.join([*parts, *model.experts])} ({model.parameter_count:,} values)"
 
 
-def presets_of(about: "ModelMetadata") -> str:
+def presets_of(model: "Model") -> str:
     """Return what each preset stands for in a model."""
 
     def said(sampler: str, steps: int) -> str:
         return f"{sampler} in {steps} step{'s' * (steps > 1)}"
 
-    return "; ".join(f"{preset}: {said(*sampler_of(preset, about))}" for preset in PRESETS)
+    about, reach = model.metadata, model.calibration.reach
+    return "; ".join(f"{preset}: {said(*sampler_of(preset, about, reach))}" for preset in PRESETS)
 
 
 def curve_of(curve: Mapping[str, Any]) -> str:

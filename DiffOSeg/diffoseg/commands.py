@@ -174,7 +174,7 @@ def evaluate(arguments: Namespace) -> None:
     from .weights import load_model
 
     model = load_model(arguments.weights).to(chosen_device(arguments.device))
-    sampler, steps = sampler_of(arguments.preset, model.metadata)
+    sampler, steps = sampler_of(arguments.preset, model.metadata, model.calibration.reach)
     if arguments.steps is not None:
         sampler, steps = model.metadata.sampler, arguments.steps
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
@@ -221,7 +221,7 @@ def info(arguments: Namespace) -> None:
         ("image", f"{', '.join(about.image_channels)}; pixels of {about.spacing_mm:g} mm"),
         ("field of view", f"{about.patch} x {about.patch} pixels"),
         ("sampling", f"{about.sampler}, {about.steps} of {model.schedule.T} steps"),
-        ("presets", presets_of(about)),
+        ("presets", presets_of(model)),
         ("made by", f"diffoseg {about.code_version}"),
         ("hash", content_hash(model)),
     ):

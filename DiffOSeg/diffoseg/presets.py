@@ -20,16 +20,17 @@ _CAREFUL = 4  # times as many steps as the standard
 _TOLERANCE = 0.002  # of GED_U; less is the noise of the curves that are measured
 
 
-def sampler_of(preset: str, metadata: ModelMetadata) -> tuple[str, int]:
+def sampler_of(preset: str, metadata: ModelMetadata, reach: float = 0.0) -> tuple[str, int]:
     """Return the sampler and the number of its steps that a preset stands for.
 
     "standard" is the model's own. "careful" takes four times as many steps, 250 at most.
-    "preview" of the fast kind is one network call an expert, whatever the number of samples; of
-    the paper's kind a quarter of the model's steps. Raises InputError for another name.
+    "preview" of the fast kind is one network call an expert, whatever the number of samples: one
+    step where the model draws borders as pieces (``reach`` of its calibration above 0), else level
+    sets; of the paper's kind a quarter of the model's steps. Raises InputError for another name.
     """
     match preset:
         case "preview" if metadata.kind == "fast":
-            return LEVEL_SET, 1
+            return (metadata.sampler if reach else LEVEL_SET), 1
         case "preview":
             return metadata.sampler, max(1, metadata.steps // _CAREFUL)
         case "standard":

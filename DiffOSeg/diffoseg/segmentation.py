@@ -224,7 +224,7 @@ class Segmenter:
 
     def _settings(self, preset: str, steps: int | None, renewal: float) -> SamplerSettings:
         metadata, schedule = self.model.metadata, self.model.schedule
-        name, few = sampler_of(preset, metadata)
+        name, few = sampler_of(preset, metadata, self.model.calibration.reach)
         if steps is None:
             settings = SamplerSettings(name, min(few, schedule.T), renewal)
         else:

@@ -42,6 +42,12 @@ def test_each_preset_has_its_sampler_and_steps():
     ]
 
 
+def test_a_preview_draws_level_sets_only_where_borders_are_no_pieces():
+    fast = replace(PAPER, kind="fast")
+    assert sampler_of("preview", fast) == ("level-set", 1)
+    assert sampler_of("preview", fast, reach=8.0) == ("ddim", 1)
+
+
 def test_a_preview_takes_at_least_one_step_and_care_never_fewer_than_the_standard():
     assert sampler_of("preview", replace(PAPER, steps=3)) == ("ddim", 1)
     assert sampler_of("careful", replace(PAPER, steps=100)) == ("ddim", 250)
