@@ -24,7 +24,7 @@ Progress = Callable[[int, int, str], None]
 Answer = TypeVar("Answer")
 
 PRESENT = 0.01
-"""In a whole volume, only tiles where the first prediction exceeds this are sampled."""
+"""In a whole volume, only tiles where a mark is more probable than this are sampled."""
 
 COHERENCE = 1.0
 """Correlation of the noise between the slices of one sample; measured by coherence.py."""
@@ -99,10 +99,9 @@ class Rows:
         chosen = slice(first, stop)
         return Rows(self.keys[chosen], self.active[chosen], self.offsets[chosen])
 
-    @property
-    def slices(self) -> list[int]:
-        """The slice of each."""
-        return [index for _, index in self.keys]
+    def on_grid(self, window: GridWindow) -> list[tuple[int, int]]:
+        """Return (sample, slice) with slices counted on the model's grid, as noise is named."""
+        return [(sample, window.start[0] + index) for sample, index in self.keys]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,8 @@ class Drawn:
 
     Attributes:
         samples: (n, S, H, W) float32; a sample's mask is where it exceeds 0.5. It is the
-            foreground probability at the last step, or how far the belief exceeds a level.
+            foreground probability at the last step; where a mask is cut from a belief, by one
+            level or in pieces, one half more than the belief exceeds the level.
         probability: that a pixel is marked, (S, H, W) float32; None where only samples tell.
         presence: probability that anything is marked, in 0..1; None where only samples tell.
     """
@@ -215,7 +215,7 @@ class Drawing:
 
     def _first_belief(self, canvas: Canvas, name: str, rows: Rows) -> np.ndarray:
         """Return the probability that a pixel is marked, before any step, (B, H, W) float32."""
-        uniform = self._noise(name, canvas.window).draw(_keys(canvas, rows), 0)
+        uniform = self._noise(name, canvas.window).draw(rows.on_grid(canvas.window), 0)
         x_T = (uniform * len(self.model.metadata.classes)).long()
         T = self.model.schedule.T
         return _foreground(self._predict(canvas, name, rows, "searching the volume", x_T, T))
@@ -230,7 +230,7 @@ class Drawing:
             schedule,
             times,
             kernel,
-            partial(self._noise(name, canvas.window).draw, _keys(canvas, rows)),
+            partial(self._noise(name, canvas.window).draw, rows.on_grid(canvas.window)),
         )
 
     def _predict(
@@ -327,11 +327,6 @@ class Drawing:
 def spoken(name: str) -> str:
     """Return how an expert or the consensus is called within a sentence."""
     return "the consensus" if name == CONSENSUS else name
-
-
-def _keys(canvas: Canvas, rows: Rows) -> list[tuple[int, int]]:
-    """Return (sample, slice) with slices counted on the model's grid, which names their noise."""
-    return [(sample, canvas.window.start[0] + index) for sample, index in rows.keys]
 
 
 def _foreground(probabilities: Tensor) -> np.ndarray:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .canvas import Canvas
 from .device import gains_from_bfloat16, mixed_precision, that_fit
-from .drawing import PRESENT, Drawing, Drawn, Rows, _keys, spoken
+from .drawing import PRESENT, Drawing, Drawn, Rows, spoken
 from .errors import CancelledError
 from .experts import CONSENSUS
 from .fast_look import Look, Seen, probability
@@ -234,7 +234,7 @@ class FastDrawing(Drawing):
             tiles = cut.tiles(2.0 * x - 1)
             return cut.joined(torch.cat([self._answer(ask, tiles, t, name) for ask in asks]))
 
-        field, keys = self._noise(name, canvas.window), _keys(canvas, rows)
+        field, keys = self._noise(name, canvas.window), rows.on_grid(canvas.window)
         reach = self.model.calibration.reach
         pieces = partial(field.smooth, keys, reach=reach) if reach else None
         noise = partial(field.draw, keys)

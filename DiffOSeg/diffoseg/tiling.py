@@ -178,14 +178,6 @@ class Cut:
             self._covered[chosen, rows, columns] += self._weight
 
     @property
-    def window(self) -> tuple[slice, slice]:
-        """The rows and columns of the canvases in which all active tiles lie; there is one."""
-        places = [place for _, _, *place in self._of_tile]
-        low = [min(place[axis].start for place in places) for axis in (0, 1)]
-        high = [max(place[axis].stop for place in places) for axis in (0, 1)]
-        return slice(low[0], high[0]), slice(low[1], high[1])
-
-    @property
     def nowhere(self) -> Tensor:
         """Where no active tile is, bool (B, H, W)."""
         return self._covered == 0
