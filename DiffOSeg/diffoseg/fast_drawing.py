@@ -2,12 +2,12 @@
 
 An expert's probability map is the first belief, before any noisy mask, times presence; it needs no
 sample. The samples only show its variety: whether anything is drawn in a tile is drawn first, and
-the chain then runs where something is. The consensus is the mixture over the experts: its
-probability is the mean of theirs, and each of its samples is drawn like one of them.
+where something is, a chain follows, whose first step has the same first belief. With the sampler
+"level-set" none does: a mask is then where the first belief exceeds one number. The consensus is
+the mixture over the experts: its probability is the mean of theirs, and each of its samples is
+drawn like one of them.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,18 +24,19 @@ from .errors import CancelledError
 from .experts import CONSENSUS
 from .fast_look import Look, Seen, probability
 from .networks.fast import Features
+from .noise import chances
 from .presets import LEVEL_SET
 from .sampling import binary_chain, plan
 from .tiling import Cut, calls_about
 
 _GROWTH = {"cpu": 2, "cuda": 16}
-"""How many times the tiles of the first call the largest has; measured on a CPU."""
+"""How many times the tiles of a step's first call its largest has; measured on a CPU."""
 
 _TILES_TOGETHER = 256
 """Tiles that go through the chain together; their features are 60 MB in bfloat16."""
 
 _BYTES_A_VALUE = 4 * 8
-"""Of each value of the decoder's widest level: float32, and as many of them at a time."""
+"""Memory for each value of the decoder's widest level: eight at a time, of float32."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class _Ask:
 class FastDrawing(Drawing):
     """One run of a model that has a fast network; see ``Drawing``.
 
-    Its calls begin with ``micro_batch`` tiles and grow to a number that suits the device. Of a
-    canvas of more tiles than are kept together a cancel may keep no sample.
+    The calls of a step begin with ``micro_batch`` tiles, the look at a canvas with one, and both
+    grow to a number that suits the device. Of a canvas of more tiles than are kept together a
+    cancel may keep no sample.
     """
 
     def __init__(self, *arguments: Any, **options: Any):
@@ -239,9 +241,7 @@ class FastDrawing(Drawing):
         pieces = partial(field.smooth, keys, reach=reach) if reach else None
         noise = partial(field.draw, keys)
         *_, last = binary_chain(believe, self.model.schedule, times, kernel, noise, pieces)
-        if pieces is None:
-            return last.belief
-        return last.belief + (0.5 - pieces(len(times)))
+        return last.belief if last.level is None else last.belief + (0.5 - last.level)
 
     def _asks(
         self, seen: Seen, cut: Cut, rows: Rows, at: list[int], styles: list[int]
@@ -273,7 +273,4 @@ class FastDrawing(Drawing):
 
     def _chances(self, name: str, sample: int, what: str, count: int) -> np.ndarray:
         """Return uniforms in [0, 1), (count,), keyed like the noise by what they are for."""
-        key = json.dumps([self.seed, name, sample, what])
-        digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
-        bits = np.random.Philox(key=np.frombuffer(digest, "<u8").astype(np.uint64))
-        return (bits.random_raw(count) >> np.uint64(11)) * 2.0**-53
+        return chances(count, self.seed, name, sample, what)

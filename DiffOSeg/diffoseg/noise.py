@@ -1,8 +1,8 @@
 """Noise that depends on what it is for, never on when or beside what it is drawn.
 
 Every uniform number is a function of (seed, expert's name, sample, slice, draw, place in the model
-grid), through the counter-based generator Philox (Salmon et al. 2011). So the same seed gives the
-same bytes whatever the batch, the order, the region or the other experts.
+grid), or of another name, through the counter-based generator Philox (Salmon et al. 2011). So the
+same seed gives the same bytes whatever the batch, the order, the region or the other experts.
 """
 
 import hashlib
@@ -146,8 +146,14 @@ def _cumulative(z: np.ndarray) -> np.ndarray:
     return (steps * _LATTICE).clip(max=1 - _LATTICE).astype(np.float32)
 
 
+def chances(count: int, *name: int | str) -> np.ndarray:
+    """Return so many uniforms in [0, 1), float64 (count,), that depend on the name alone."""
+    bits = np.random.Philox(key=_key(*name)).random_raw(count)
+    return (bits >> np.uint64(11)) * 2.0**-53
+
+
 def _key(*name: int | str | None) -> np.ndarray:
-    """Return Philox' key for a name: (seed, expert, sample, slice, index, row, column).
+    """Return Philox' key for a name; that of a tile is (seed, expert, sample, slice, index, place).
 
     Slice None is the field that all slices share.
     """

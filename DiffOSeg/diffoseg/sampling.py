@@ -84,17 +84,14 @@ class BinaryState:
     """One step of a binary chain, after it is taken.
 
     Attributes:
-        index: number of the step, 0..total - 1.
-        total: how many steps, and network calls, the chain takes.
-        t: the time that the network was asked at, in 1..T.
-        belief: the network's belief at t that a pixel is marked, float32 (B, H, W).
+        belief: the network's belief that a pixel is marked, float32 (B, H, W).
+        level: what the belief was drawn with, uniform; marked is what exceeds it. None where only
+            the step itself was drawn.
         x: whether it is at the next time, bool (B, H, W); after the last step the finished masks.
     """
 
-    index: int
-    total: int
-    t: int
     belief: Tensor
+    level: Tensor | None
     x: Tensor
 
 
@@ -124,12 +121,13 @@ def binary_chain(
     x = noise(0) >= 0.5
     for index, (t, s) in enumerate(pairwise((*times, 0))):
         belief = denoiser(x, t).float()
-        shown = belief if spread is None else (spread(index + 1) < belief).float()
+        level = None if spread is None else spread(index + 1)
+        shown = belief if level is None else (level < belief).float()
         if s == 0:
             x = shown > 0.5
         else:
             x = _binary_step(x, shown, noise(index + 1), _background(kernel, schedule, t, s))
-        yield BinaryState(index, len(times), t, belief, x)
+        yield BinaryState(belief, level, x)
 
 
 def _binary_step(
@@ -223,8 +221,8 @@ class SamplerSettings:
     """How to sample.
 
     Attributes:
-        name: "ancestral", "posterior", "ddim", "published-skip", or "level-set", which draws from
-            the first belief alone.
+        name: one of SAMPLERS; "level-set", which only the fast kind has, cuts masks from the first
+            belief and needs no chain.
         steps: number of network calls, 1..T; the ancestral sampler takes all T, "level-set" 1.
         renewal: how much of the noise "ddim" draws anew at each step, 0..1; see ``ddim``.
     """
