@@ -71,6 +71,8 @@ class Model:
                     f" network has {config.classes} and {config.image_channels}."
                 )
             network.eval()
+        if self.fast is not None:
+            self.fast.config.check_patch(self.metadata.patch)
 
     @property
     def _networks(self) -> tuple[UNet | FastNetwork, ...]:

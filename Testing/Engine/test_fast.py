@@ -195,3 +195,10 @@ def test_a_whole_volume_is_searched_and_drawn():
     segmenter = Segmenter(a_fast_model(), "cpu")
     comparison = segmenter.segment(a_volume(), None, samples=1)
     assert set(comparison.results) == {"consensus", "Ann", "Bob"}
+
+
+def test_a_field_of_view_that_the_levels_cannot_halve_is_no_model():
+    model = a_fast_model()
+
+    with pytest.raises(InputError, match="30 pixels across"):
+        replace(model, metadata=replace(model.metadata, patch=30))

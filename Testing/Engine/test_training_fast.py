@@ -115,3 +115,22 @@ def trained_network():
 
     torch.manual_seed(0)
     return FastNetwork(FastConfig(1, mask_distance=20, experts=2))
+
+
+def test_held_out_patients_whom_nobody_marked_leave_a_model_that_can_be_saved(tmp_path):
+    training, held_out = disks().split(0.25, seed=0)
+    nobody = replace(held_out, masks=np.zeros_like(held_out.masks))
+    short = replace(SETTINGS, iterations=2, every=2)
+
+    model = train_fast(training, nobody, FAST, short, tmp_path, device=CPU)
+    model.save(tmp_path / "model.safetensors")
+
+    assert set(model.metadata.training["fast"]["validation"]) == {"presence"}
+
+
+def test_a_field_of_view_that_the_levels_cannot_halve_is_refused_before_the_training(tmp_path):
+    training, held_out = disks().split(0.25, seed=0)
+    odd = replace(SETTINGS, edge=12)
+
+    with pytest.raises(InputError, match="12 pixels across"):
+        train_fast(training, held_out, replace(FAST, patch=12), odd, tmp_path, device=CPU)

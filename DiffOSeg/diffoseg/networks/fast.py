@@ -87,6 +87,14 @@ class FastConfig(NetworkConfig):
         """Pixels of the image to one of the deepest feature map."""
         return int(2 ** (len(self.encoder_widths) - 1))
 
+    def check_patch(self, patch: int) -> None:
+        """Raise InputError where a field of view has a side that the levels cannot halve."""
+        if patch % self.stride:
+            raise InputError(
+                f"A fast network cannot look at {patch} pixels across. Use a multiple of"
+                f" {self.stride}."
+            )
+
 
 class Features(NamedTuple):
     """What the encoder keeps of B images.

@@ -67,12 +67,14 @@ def train_fast(
         progress: called at every validation.
         cancel: asked at every iteration.
 
-    Raises InputError when ``start`` has another number of experts or another kind of image.
+    Raises InputError when ``start`` has another number of experts or another kind of image, or
+    when the network cannot look at squares of the settings' edge.
     """
     schedule = CategoricalSchedule.cosine(variant="exact")
     experts = training.experts[:named]
     torch.manual_seed(settings.seed)
     network = _begun(training, len(experts), len(metadata.image_channels), start)
+    network.config.check_patch(settings.edge)
     distance = float(network.config.mask_distance)
     shown = held_out.take(validation_rows(held_out))
 

@@ -91,12 +91,16 @@ class Run(Generic[Network]):
         self.seconds = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Return what a model says of its training: settings, seconds and the last validation."""
+        """Return what a model says of its training: settings, seconds and the last validation.
+
+        Without what could not be measured, such as Dice where no held-out slice is marked.
+        """
+        last = self.curve[-1].validation
         return {
             **asdict(self.settings),
             "device": self.device.type,
             "seconds": round(self.seconds),
-            "validation": self.curve[-1].validation,
+            "validation": {name: value for name, value in last.items() if math.isfinite(value)},
         }
 
     def save(self, folder: Path) -> None:
