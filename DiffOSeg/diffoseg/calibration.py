@@ -3,10 +3,13 @@
 A trained network may be surer than it has reason to be, or less sure. Each of its logits is
 therefore stretched and shifted (Platt 1999): that of presence by one slope and offset, that of the
 pixels by a slope and an offset that depend on how much of the noisy mask is left to see. Slopes are
-above 0, so nothing that was likelier becomes less likely. ``training.calibrate`` fits them.
+above 0, so nothing that was likelier becomes less likely.
+
+What a network says of each pixel does not tell how neighbouring pixels go together when masks are
+drawn from it. The reach of the pieces that a border moves in is therefore kept here, too.
+``training.calibrate`` fits all of it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .metadata import is_number
 from .networks.fast import information_of
 
 _MOST_ROWS = 64
@@ -38,7 +42,7 @@ _AS_IT_IS = Stretch(1.0, 0.0)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the logits of a fast network are corrected; JSON-able by ``to_values``.
+    """How the logits of a fast network are corrected and drawn; JSON-able by ``to_values``.
 
     Attributes:
         of_presence: of the logit that an expert marks anything at all.
@@ -139,13 +143,6 @@ def _stretched(logit: Tensor, slope: Tensor | float, offset: Tensor | float) -> 
 
 def _row(values: Any, count: int) -> Sequence[float]:
     is_row = isinstance(values, list) and len(values) == count
-    if not is_row or not all(type(value) in (int, float) and _finite(value) for value in values):
+    if not is_row or not all(is_number(value) for value in values):
         raise InputError(f"its calibration has a row that is not {count} finite numbers")
     return [float(value) for value in values]
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
-        return False

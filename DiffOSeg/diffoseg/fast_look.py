@@ -50,7 +50,7 @@ class Seen:
         self.places: list[Place] = [(slices.start + index, tile) for index, tile in found]
         self.row = {place: row for row, place in enumerate(self.places)}
         calls = look.calls(self.places)
-        self.features = _joined([look.encode(asked).part(mine) for asked, mine in calls])
+        self.features = Features.joined([look.encode(asked).part(mine) for asked, mine in calls])
 
     def belief(self, expert: int) -> Tensor:
         """Return the probability that an expert who draws in a tile marks a pixel, (n, e, e)."""
@@ -149,7 +149,9 @@ class Look:
         place, images = self.canvas.tiling.place, self.canvas.images
         tiles = torch.stack([images[index][:, *place(tile)] for index, tile in places])
         tiles = tiles.contiguous(memory_format=torch.channels_last)
-        return _joined(self.in_parts(len(tiles), lambda part: self.network.encode(tiles[part])))
+        return Features.joined(
+            self.in_parts(len(tiles), lambda part: self.network.encode(tiles[part]))
+        )
 
 
 def probability(
@@ -164,16 +166,5 @@ def probability(
         survival: share of the pixels that noise has left alone, in 0..1.
         code: of each row's expert, (B, code_width).
     """
-    assert model.fast is not None
     shares = torch.full((len(x),), survival, device=x.device)
-    belief = model.fast.step(features, x, shares, code)
-    distance = model.fast.config.mask_distance
-    context = model.calibration.context(belief.context, shares, distance)
-    return (context + belief.own).sigmoid()
-
-
-def _joined(parts: Sequence[Features]) -> Features:
-    levels = zip(*(part.levels for part in parts), strict=True)
-    return Features(
-        tuple(torch.cat(level) for level in levels), torch.cat([part.summary for part in parts])
-    )
+    return model.fast_belief(features, x, shares, code).logits.sigmoid()

@@ -22,7 +22,7 @@ class ModelMetadata:
 
     Attributes:
         title: a line for people.
-        kind: the kind of network; "paper" is the published U-Net.
+        kind: the kind of network: "paper", the published U-Net, or "fast", ``networks.fast``.
         classes: names of the K classes, the background first.
         image_channels: what each channel of the image is.
         intensity: from scanner units to what the network reads.
@@ -107,7 +107,7 @@ class ModelMetadata:
 
 def _typed(name: str, value: Any, wanted: Any) -> Any:
     """Return a JSON value as the wanted type, or raise WeightsError."""
-    if wanted is float and _number(value):
+    if wanted is float and is_number(value):
         return float(value)
     if wanted in (str, int) and type(value) is wanted:
         return value
@@ -127,11 +127,12 @@ def _check_curve(curve: Mapping[str, Any]) -> None:
     if not all(isinstance(column, list | tuple) for column in columns) or not columns[0]:
         raise InputError("steps_curve of a model lacks a list of what was measured.")
     rows = list(zip_longest(*columns))
-    if not all(type(n) is int and n > 0 and _number(d) and _number(e) for n, d, e in rows):
+    if not all(type(n) is int and n > 0 and is_number(d) and is_number(e) for n, d, e in rows):
         raise InputError("steps_curve of a model has a number of steps without its two values.")
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Say whether a value read from JSON is a number that a float can hold."""
     return type(value) in (int, float) and _is_finite(value)
 
 

@@ -12,7 +12,7 @@ from .diffusion import CategoricalSchedule
 from .errors import InputError
 from .experts import ExpertPanel
 from .metadata import ModelMetadata
-from .networks.fast import FastNetwork
+from .networks.fast import Belief, FastNetwork, Features
 from .networks.unet import UNet
 
 __all__ = ["Model", "ModelMetadata"]
@@ -32,7 +32,8 @@ class Model:
         panel: the experts, in the order of the network's rows.
         metadata: what the model says about itself.
         fast: the fast network, or None.
-        calibration: how the fast network's logits are corrected; of the paper's nothing is.
+        calibration: how the fast network's logits are corrected, and over what reach its beliefs
+            are drawn as pieces; the paper's are left as they are.
 
     The networks answer in evaluation mode, into which they are put here.
     """
@@ -143,12 +144,18 @@ class Model:
         signs = functional.pad(2.0 * x_t[:, None] - 1, padding, mode="replicate")[:, 0]
         rows = torch.full_like(t, network.anyone) if expert is None else expert
         survival = self.schedule.level(t).float()
-        belief = network.step(network.encode(image), signs, survival, network.codes[rows])
-        distance = network.config.mask_distance
-        context = self.calibration.context(belief.context, survival, distance)
+        belief = self.fast_belief(network.encode(image), signs, survival, network.codes[rows])
         there = belief.presence.sigmoid()[:, None, None]
-        marked = ((context + belief.own).sigmoid() * there)[:, :height, :width]
+        marked = (belief.logits.sigmoid() * there)[:, :height, :width]
         return torch.stack([1 - marked, marked], 1)
+
+    def fast_belief(self, features: Features, x: Tensor, survival: Tensor, code: Tensor) -> Belief:
+        """Return what the fast network's ``step`` says, its context calibrated."""
+        assert self.fast is not None
+        belief = self.fast.step(features, x, survival, code)
+        distance = self.fast.config.mask_distance
+        context = self.calibration.context(belief.context, survival, distance)
+        return belief._replace(context=context)
 
     def _network(self, expert: Tensor | None) -> UNet:
         network = self.consensus if expert is None else self.personal

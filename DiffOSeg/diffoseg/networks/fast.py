@@ -15,6 +15,7 @@ so the network predicts the second term only, and the first, a pixel's own evide
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -106,6 +107,13 @@ class Features(NamedTuple):
 
     levels: tuple[Tensor, ...]
     summary: Tensor
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Features]") -> "Features":
+        """Return the features of all parts' images, one part after the other; at least one."""
+        levels = zip(*(part.levels for part in parts), strict=True)
+        summaries = [part.summary for part in parts]
+        return cls(tuple(torch.cat(level) for level in levels), torch.cat(summaries))
 
     def rows(self, index: Tensor) -> "Features":
         """Return the features of the images at ``index``, int64 (n,)."""

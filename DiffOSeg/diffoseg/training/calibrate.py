@@ -21,14 +21,13 @@ from ..model import Model
 from ..networks.fast import FastNetwork, Features, information_of
 from ..sampling import information_times
 from .objective import centre_crop
-from .reach import fitted_reach
+from .reach import LEAST_PATIENTS, fitted_reach
 from .slices import SliceSet
 
 _LEVELS = 9  # of noise, the first of them pure noise
 _MOST_FIRST, _MOST_LATER = 1200, 400  # drawings at the first level, and at each later one
 _MOST_DRAWN = 240  # of the first level, that the reach is fitted on
 _CHUNK = 48
-_LEAST_PATIENTS = 8  # of fewer the scatter is not known well enough to trust any correction
 _SLOPE_SPREAD, _OFFSET_SPREAD = 0.25, 0.5  # of the prior about slope 1 and offset 0
 _NEWTON_STEPS = 60
 _NOISE_SEED = 0xCA11B
@@ -125,7 +124,7 @@ def fitted(witnesses: Witnesses) -> tuple[Stretch, float, float]:
     none = Stretch(1.0, 0.0)
     patients = np.unique(witnesses.patient)
     before = witnesses.loss(none) if len(patients) else 0.0
-    if len(patients) < _LEAST_PATIENTS:
+    if len(patients) < LEAST_PATIENTS:
         return none, before, before
     halves = [witnesses.of(patients[first::2]) for first in (0, 1)]
     crossed = [
@@ -209,13 +208,9 @@ class _Seen:
         device = network.codes.device
         images = torch.from_numpy(np.ascontiguousarray(centre_crop(slices.images, edge)))
         parts = [network.encode(part.to(device)) for part in images.split(_CHUNK)]
-        levels = zip(*(part.levels for part in parts), strict=True)
-        features = Features(
-            tuple(torch.cat(level) for level in levels),
-            torch.cat([part.summary for part in parts]),
-        )
         masks = torch.from_numpy(np.ascontiguousarray(centre_crop(slices.masks, edge) > 0))
         patient = np.unique(slices.patients, return_inverse=True)[1]
+        features = Features.joined(parts)
         return cls(network, features, masks.to(device), slices.drawn_by, patient)
 
     @torch.inference_mode()

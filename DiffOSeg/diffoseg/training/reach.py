@@ -14,8 +14,11 @@ from ..noise import NoiseField
 from ..overlap import overlap
 
 REACHES = (4.0, 6.0, 8.0, 11.0, 16.0)
+
+LEAST_PATIENTS = 8
+"""Of fewer the scatter is not known well enough to trust anything that is fitted on them."""
+
 _DRAWS = 8
-_LEAST_PATIENTS = 8
 _SURE = 2.0  # standard errors by which a reach has to be better than none
 _SEED = 0x5EAC
 
@@ -33,7 +36,7 @@ def fitted_reach(
     0, each pixel by itself, where there are few patients or none is surely better.
     """
     patients = np.unique(patient)
-    if len(patients) < _LEAST_PATIENTS:
+    if len(patients) < LEAST_PATIENTS:
         return 0.0, {}
     pairs = list(zip(beliefs, masks, strict=True))
     scores = {
