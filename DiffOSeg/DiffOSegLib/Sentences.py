@@ -3,6 +3,7 @@
 from slicer.i18n import tr as _
 
 from diffoseg.experts import display_name
+from diffoseg.presets import PREVIEW
 
 from .Run import RunEvent
 
@@ -41,7 +42,7 @@ def conditions(preset: str | None, presence: float | None) -> str:
         words.append(
             _("given a chance of {n} % that something is marked").format(n=round(100 * presence))
         )
-    if preset == "preview":
+    if preset == PREVIEW:
         words.append(_("in preview quality"))
     return ", ".join(words)
 

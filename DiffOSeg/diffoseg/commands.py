@@ -9,12 +9,12 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .command_text import curve_of, networks_of, presets_of, table_of
 from .errors import InputError
 from .experts import CONSENSUS
-from .presets import STANDARD, sampler_of
+from .presets import sampler_of
 from .progress import Progress
 from .version import __version__
 
@@ -45,7 +45,9 @@ def segment(arguments: Namespace) -> None:
     experts = chosen_experts(arguments.experts, model)
     volume = read_volume(arguments.volume, series=arguments.series)
     region = read_region(arguments.region, volume) if arguments.region else None
-    comparison = _draw(arguments, model, volume, region, experts)
+    asked = ("samples", "steps", "seed", "preset", "renewal", "presence")
+    options = {name: getattr(arguments, name) for name in asked}
+    comparison = _draw(arguments.device, model, volume, region, experts, **options)
     _write(comparison, volume, arguments.out)
 
 
@@ -62,16 +64,8 @@ def demo(arguments: Namespace) -> None:
     scan, region = write_demo_scan(arguments.out / "dicom", model.metadata)
     print(f"Made a phantom CT as a DICOM series of {len(list(scan.iterdir()))} files.")
     volume = read_volume(scan)
-    asked = Namespace(
-        device=arguments.device,
-        samples=8,
-        seed=SEED,
-        preset=STANDARD,
-        steps=None,
-        renewal=0.0,
-        presence=None,
-    )
-    comparison = _draw(asked, model, volume, region, chosen_experts("all", model))
+    everyone = chosen_experts("all", model)
+    comparison = _draw(arguments.device, model, volume, region, everyone, seed=SEED)
     _write(comparison, volume, result)
 
 
@@ -174,9 +168,8 @@ def evaluate(arguments: Namespace) -> None:
     from .weights import load_model
 
     model = load_model(arguments.weights).to(chosen_device(arguments.device))
-    sampler, steps = sampler_of(arguments.preset, model.metadata, model.calibration.reach)
-    if arguments.steps is not None:
-        sampler, steps = model.metadata.sampler, arguments.steps
+    reach = model.calibration.reach
+    sampler, steps = sampler_of(arguments.preset, model.metadata, reach, arguments.steps)
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
     cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
     with Progress() as progress:
@@ -246,29 +239,20 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def _draw(
-    arguments: Namespace,
+    device: str,
     model: "Model",
     volume: "Volume",
     region: "Box | None",
     experts: Sequence[str],
+    **options: Any,
 ) -> "Comparison":
+    """Draw with a progress bar; the options are those of ``Segmenter.segment``."""
     from .device import chosen_device
     from .segmentation import Segmenter
 
-    segmenter = Segmenter(model, device=chosen_device(arguments.device))
+    segmenter = Segmenter(model, device=chosen_device(device))
     with Progress() as progress:
-        return segmenter.segment(
-            volume,
-            region,
-            experts,
-            samples=arguments.samples,
-            steps=arguments.steps,
-            seed=arguments.seed,
-            progress=progress,
-            preset=arguments.preset,
-            renewal=arguments.renewal,
-            presence=arguments.presence,
-        )
+        return segmenter.segment(volume, region, experts, progress=progress, **options)
 
 
 def _write(comparison: "Comparison", volume: "Volume", folder: Path) -> None:

@@ -23,6 +23,7 @@ from .drawing import PRESENT, Drawing, Drawn, Rows, spoken
 from .errors import CancelledError
 from .experts import CONSENSUS
 from .fast_look import Look, Seen, probability
+from .model import Model
 from .networks.fast import Features
 from .noise import chances
 from .presets import LEVEL_SET
@@ -274,3 +275,8 @@ class FastDrawing(Drawing):
     def _chances(self, name: str, sample: int, what: str, count: int) -> np.ndarray:
         """Return uniforms in [0, 1), (count,), keyed like the noise by what they are for."""
         return chances(count, self.seed, name, sample, what)
+
+
+def drawing_for(model: Model) -> type[Drawing]:
+    """Return the kind of drawing that a model's kind of network needs."""
+    return Drawing if model.fast is None else FastDrawing

@@ -8,9 +8,9 @@ import torch
 
 from .canvas import Canvas
 from .cohorts.phantom import PhantomCohort
-from .drawing import Drawing, Drawn, Watch
+from .drawing import Drawn, Watch
 from .evaluation import TruthSlice
-from .fast_drawing import FastDrawing
+from .fast_drawing import drawing_for
 from .geometry import GridWindow, ModelGrid
 from .metadata import ModelMetadata
 from .model import Model
@@ -131,9 +131,8 @@ class ModelPredictor:
             metadata.steps if steps is None else steps,
             renewal,
         )
-        kind = Drawing if model.fast is None else FastDrawing
         micro_batch = _MICRO_BATCH.get(model.device.type, 4)
-        self._drawing = kind(model, settings, 0, _BATCH, micro_batch, Watch())
+        self._drawing = drawing_for(model)(model, settings, 0, _BATCH, micro_batch, Watch())
         self._seen: tuple[np.ndarray, Canvas] | None = None
         self._drawn: dict[str, Drawn] = {}
 

@@ -9,39 +9,49 @@ from typing import Any
 from .errors import InputError
 from .metadata import ModelMetadata
 
-STANDARD = "standard"
-PRESETS = ("preview", STANDARD, "careful")
+PREVIEW, STANDARD, CAREFUL = PRESETS = ("preview", "standard", "careful")
 
 LEVEL_SET = "level-set"
-"""The sampler of one network call, which only the fast kind has."""
+"""The one of ``sampling.SAMPLERS`` that only the fast kind has; it takes one network call."""
 
 _MOST_STEPS = 250
-_CAREFUL = 4  # times as many steps as the standard
+_TIMES = 4  # as many steps in the next preset
 _TOLERANCE = 0.002  # of GED_U; less is the noise of the curves that are measured
 
 
-def sampler_of(preset: str, metadata: ModelMetadata, reach: float = 0.0) -> tuple[str, int]:
+def sampler_of(
+    preset: str, metadata: ModelMetadata, reach: float = 0.0, steps: int | None = None
+) -> tuple[str, int]:
     """Return the sampler and the number of its steps that a preset stands for.
 
     "standard" is the model's own. "careful" takes four times as many steps, 250 at most.
     "preview" of the fast kind is one network call an expert, whatever the number of samples: one
-    step where the model draws borders as pieces (``reach`` of its calibration above 0), else level
-    sets; of the paper's kind a quarter of the model's steps. Raises InputError for another name.
+    step where the model draws borders as pieces, else level sets; of the paper's kind a quarter of
+    the model's steps.
+
+    Args:
+        preset: one of PRESETS.
+        metadata: of the model.
+        reach: of the model's calibration; above 0 where borders are drawn as pieces.
+        steps: that were asked for in place of the preset's, of the model's own sampler.
+
+    Raises InputError for another name.
     """
-    match preset:
-        case "preview" if metadata.kind == "fast":
-            return (metadata.sampler if reach else LEVEL_SET), 1
-        case "preview":
-            return metadata.sampler, max(1, metadata.steps // _CAREFUL)
-        case "standard":
-            return metadata.sampler, metadata.steps
-        case "careful":
-            return metadata.sampler, max(
-                metadata.steps, min(_CAREFUL * metadata.steps, _MOST_STEPS)
-            )
-    raise InputError(
-        f"There is no preset {preset!r:.40}. Use {', '.join(PRESETS[:-1])} or careful."
-    )
+    if preset not in PRESETS:
+        raise InputError(
+            f"There is no preset {preset!r:.40}. Use {', '.join(PRESETS[:-1])} or {PRESETS[-1]}."
+        )
+    own = metadata.steps
+    if steps is not None:
+        return metadata.sampler, steps
+    if preset == PREVIEW and metadata.kind == "fast":
+        return (metadata.sampler if reach else LEVEL_SET), 1
+    several = {
+        PREVIEW: max(1, own // _TIMES),
+        STANDARD: own,
+        CAREFUL: max(own, min(_TIMES * own, _MOST_STEPS)),
+    }
+    return metadata.sampler, several[preset]
 
 
 def chosen_steps(curve: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from .device import best_device
 from .drawing import Drawing, Drawn, Progress, Watch
 from .errors import CancelledError, InputError, OutOfMemoryError, ran_out_of_memory
 from .experts import CONSENSUS
-from .fast_drawing import FastDrawing
+from .fast_drawing import drawing_for
 from .geometry import Box, ModelGrid, Triple
 from .job import Comparison, ExpertResult
 from .model import Model
@@ -155,8 +155,7 @@ class Segmenter:
         names = self._names(experts)
         self._check(samples, presence)
         settings = self._settings(preset, steps, renewal)
-        kind = Drawing if self.model.fast is None else FastDrawing
-        drawing = kind(
+        drawing = drawing_for(self.model)(
             self.model, settings, seed, self.batch_size, self.micro_batch, watch, presence
         )
         grid = ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
@@ -224,11 +223,10 @@ class Segmenter:
 
     def _settings(self, preset: str, steps: int | None, renewal: float) -> SamplerSettings:
         metadata, schedule = self.model.metadata, self.model.schedule
-        name, few = sampler_of(preset, metadata, self.model.calibration.reach)
-        if steps is None:
-            settings = SamplerSettings(name, min(few, schedule.T), renewal)
-        else:
-            settings = SamplerSettings(metadata.sampler, steps, renewal)
+        name, number = sampler_of(preset, metadata, self.model.calibration.reach, steps)
+        if steps is None:  # care takes no more steps than there are
+            number = min(number, schedule.T)
+        settings = SamplerSettings(name, number, renewal)
         if metadata.kind == "fast":
             settings.check(schedule.T)
         else:

@@ -106,15 +106,14 @@ def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float3
     check_finite(path.name, tensors)
     description = _description(model)
     experts = [{"name": e.name, "description": e.description} for e in model.panel]
-    calibrated = model.calibration != IDENTITY
-    calibration = model.calibration.to_values() if calibrated else None
+    calibration = None if model.calibration == IDENTITY else model.calibration.to_values()
     identity = _hash(tensors, description)
     header = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         **{part: _canonical(description[part]) for part in _DESCRIBED},
         "experts": _canonical(experts),
-        **({"calibration": _canonical(calibration)} if calibrated else {}),
+        **({} if calibration is None else {"calibration": _canonical(calibration)}),
         "content_hash": identity,
         "checksum": _checksum(identity, experts, calibration),
     }
@@ -169,7 +168,7 @@ def _read(file: str, stored: Any) -> Model:
     shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in names}
     configs = _checked_configs(file, description["networks"], shapes)
     tensors = {name: _as_stored(stored.get_tensor(name), torch.float32) for name in names}
-    _check_hash(file, header, tensors, description, (experts, calibration))
+    _check_hash(file, header, tensors, description, experts, calibration)
     networks = {
         network: restore_network(file, config, _part(tensors, network), f"{network}.")
         for network, config in configs.items()
@@ -204,11 +203,12 @@ def _check_hash(
     header: Mapping[str, str],
     tensors: Mapping[str, Tensor],
     description: Mapping[str, Any],
-    beside: tuple[Any, Any],
+    experts: Any,
+    calibration: Any,
 ) -> None:
     # Over the JSON as it stands in the file: a later version's new fields must not change it.
     identity = _hash(tensors, description)
-    checksum = _checksum(identity, *beside)
+    checksum = _checksum(identity, experts, calibration)
     if (header.get("content_hash"), header.get("checksum")) != (identity, checksum):
         raise changed(file)
 

@@ -46,7 +46,7 @@ def tile_evaluations(
     once = ENCODING if metadata.kind == "fast" else 0
     if region is None:
         return tiles * (1 + once)
-    each = sampler_of(preset, metadata)[1] if steps is None else steps
+    _, each = sampler_of(preset, metadata, steps=steps)
     if metadata.kind == "fast":
         return tiles * (once + answers) + round(DRAWN * tiles * answers * samples * (each - 1))
     return tiles * answers * samples * each

@@ -6,6 +6,7 @@ from typing import Any
 from ..comparison import Dice, Interval, experts_of
 from ..experts import CONSENSUS
 from ..job import Comparison
+from ..presets import PREVIEW
 from ..volume import Volume
 
 MISSING = "–"
@@ -81,7 +82,7 @@ def conditions(provenance: Mapping[str, Any]) -> str:
         words.append("given that something is marked")
     elif given is not None:
         words.append(f"given a chance of {100 * given:.0f} % that something is marked")
-    if provenance.get("preset") == "preview":
+    if provenance.get("preset") == PREVIEW:
         words.append("in preview quality")
     return ", ".join(words)
 
