@@ -43,7 +43,7 @@ def percentage(presence: str) -> str:
     """Return a tag's number in per cent; "" where it is none."""
     try:
         return _("{n} %").format(n=round(100 * float(presence)))
-    except ValueError:
+    except (ValueError, OverflowError):  # somebody's own
         return ""
 
 

@@ -73,12 +73,11 @@ def tagAsAsked(segment: slicer.vtkSegment, preset: str | None, presence: float |
 
 def askedOf(segment: slicer.vtkSegment) -> tuple[str | None, float | None]:
     """Return the preset and the presence that ``tagAsAsked`` wrote, None for what is not there."""
-    given = tagOf(segment, PRESENCE_GIVEN)
     try:
-        presence = float(given) if given else None
-    except ValueError:  # somebody's own
-        presence = None
-    return tagOf(segment, PRESET) or None, presence
+        given = float(tagOf(segment, PRESENCE_GIVEN))
+    except ValueError:  # none, or somebody's own
+        given = 0.0
+    return tagOf(segment, PRESET) or None, given if 0 < given <= 1 else None
 
 
 def addTags(segment: slicer.vtkSegment, tags: Mapping[str, Any]) -> None:

@@ -217,6 +217,19 @@ def test_a_result_of_before_there_were_presets_is_shown_as_it_was(panel, ui):
     assert ui.resultsTable.item(1, 1).toolTip() == ""
 
 
+@pytest.mark.parametrize("number", ["inf", "nan", "many"])
+def test_tags_that_hold_no_probability_are_left_out(panel, ui, number):
+    run(panel)
+    segmentation = panel.parameters.resultSegmentation.GetSegmentation()
+    for segmentID in segmentation.GetSegmentIDs():
+        for name in ("Presence", "PresenceGiven"):
+            segmentation.GetSegment(segmentID).SetTag(f"DiffOSeg.{name}", number)
+    panel._compare.update()
+
+    assert ui.conditionsLabel.isHidden()
+    assert ui.resultsTable.item(1, 1).text() == ""
+
+
 # The computer's speed
 
 
