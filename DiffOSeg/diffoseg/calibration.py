@@ -37,7 +37,8 @@ class Stretch(NamedTuple):
     offset: float
 
 
-_AS_IT_IS = Stretch(1.0, 0.0)
+AS_IT_IS = Stretch(1.0, 0.0)
+"""The correction that leaves a logit alone."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Calibration:
             each pixel is drawn by itself. See ``noise.NoiseField.smooth``.
     """
 
-    of_presence: Stretch = _AS_IT_IS
+    of_presence: Stretch = AS_IT_IS
     log_information: tuple[float, ...] = ()
     of_context: tuple[Stretch, ...] = ()
     reach: float = 0.0

@@ -12,6 +12,8 @@ from ..volume import Volume
 MISSING = "–"
 NOTHING_MARKED = "nothing marked"
 
+_COUNTED, _PREDICTED, _GIVEN = "share of samples", "probability", "probability, as given"
+
 _PROVENANCE_LABELS = {
     "weights_title": "Weights",
     "weights_hash": "Hash of the weights",
@@ -91,19 +93,18 @@ def presence_is(comparison: Comparison) -> str:
     """Return what an answer's presence is: a probability, given or predicted, or a share."""
     provenance = comparison.provenance
     if provenance.get("presence") is not None:
-        return "probability, as given"
-    if provenance.get("kind") == "fast":
-        return "probability"
-    return "share of samples"
+        return _GIVEN
+    return _PREDICTED if provenance.get("kind") == "fast" else _COUNTED
 
 
 def presence_note(comparison: Comparison) -> str:
     """Say what an answer's presence is, in a sentence."""
-    meant = presence_is(comparison)
-    if meant == "share of samples":
-        return "Presence is the share of the samples in which anything at all is marked."
-    told = "which was given and not predicted" if meant.endswith("given") else "as predicted"
-    return f"Presence is the probability that anything at all is marked, {told}."
+    probable = "Presence is the probability that anything at all is marked"
+    return {
+        _COUNTED: "Presence is the share of the samples in which anything at all is marked.",
+        _PREDICTED: f"{probable}, as predicted.",
+        _GIVEN: f"{probable}, which was given and not predicted.",
+    }[presence_is(comparison)]
 
 
 def title(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..calibration import Calibration, Stretch
+from ..calibration import AS_IT_IS, Calibration, Stretch
 from ..diffusion import CategoricalSchedule, q_sample
 from ..model import Model
 from ..networks.fast import FastNetwork, Features, information_of
@@ -70,8 +70,8 @@ def calibrated(model: Model, held_out: SliceSet, edge: int) -> Model:
 
     ``metadata.training["fast"]["calibration"]`` tells "patients", and for "presence" and for each
     row of "context" the mean negative log-likelihood before and after in nats, "after" on patients
-    that the correction was not fitted on, beside the logarithm of its information; and for each
-    reach that was tried its energy score.
+    that the correction was not fitted on, and in front of a row's two the logarithm of its
+    information; "energy score by reach" has that of each reach that was tried.
     """
     network = model.fast
     assert network is not None
@@ -80,7 +80,7 @@ def calibrated(model: Model, held_out: SliceSet, edge: int) -> Model:
     times = information_times(model.schedule, _LEVELS, model.metadata.mask_distance)
     levels, rows, found = [], [], []
     for index, t in enumerate(times):
-        survival = float(model.schedule.level(t)) if index else 0.0
+        survival = float(model.schedule.level(t)) if index else 0.0  # as at the first call
         information = information_of(torch.tensor(survival), distance)
         levels.append(float(information.log()))
         witnesses = seen.of_context(model.schedule, t, survival, index)
@@ -96,12 +96,12 @@ def calibrated(model: Model, held_out: SliceSet, edge: int) -> Model:
         "context": found,
         "energy score by reach": scores,
     }
-    training = dict(model.metadata.training)
-    training["fast"] = {**training.get("fast", {}), "calibration": summary}
+    about = model.metadata
+    trained = {**about.training.get("fast", {}), "calibration": summary}
     return replace(
         model,
         calibration=Calibration(presence, tuple(levels), tuple(rows), reach),
-        metadata=replace(model.metadata, training=training),
+        metadata=about.with_training(about.mask_distance, {"fast": trained}),
     )
 
 
@@ -121,18 +121,19 @@ def fitted(witnesses: Witnesses) -> tuple[Stretch, float, float]:
     Slope 1 and offset 0 where there are few patients or where fitting on one half of them does not
     help the other.
     """
-    none = Stretch(1.0, 0.0)
     patients = np.unique(witnesses.patient)
-    before = witnesses.loss(none) if len(patients) else 0.0
+    before = witnesses.loss(AS_IT_IS) if len(patients) else 0.0
     if len(patients) < LEAST_PATIENTS:
-        return none, before, before
+        return AS_IT_IS, before, before
     halves = [witnesses.of(patients[first::2]) for first in (0, 1)]
     crossed = [
         shown.loss(_most_likely(hidden)) * len(shown.logit)
         for shown, hidden in (halves, halves[::-1])
     ]
     after = sum(crossed) / len(witnesses.logit)
-    return (_most_likely(witnesses), before, after) if after < before else (none, before, before)
+    if after < before:
+        return _most_likely(witnesses), before, after
+    return AS_IT_IS, before, before
 
 
 def _most_likely(witnesses: Witnesses) -> Stretch:
