@@ -62,7 +62,7 @@ class CompareWidget:
         ui.gridButton.connect("clicked(bool)", self._onGrid)
         ui.disagreementButton.connect("clicked(bool)", self._onDisagreement)
         ui.tableButton.connect("clicked(bool)", self._onTable)
-        views.watchGrid(self._showWhetherGrid)
+        views.setOnGridLeft(self._showWhetherGrid)
 
     def setParameters(
         self, parameters: DiffOSegParameterNode | None, card: ModelCard | None

@@ -64,7 +64,7 @@ class ComparisonViews(VTKObservationMixin):
         """Whether the layout is the grid."""
         return ExpertGrid.isShown()
 
-    def watchGrid(self, onLeft: Callable[[], None]) -> None:
+    def setOnGridLeft(self, onLeft: Callable[[], None]) -> None:
         """Have this called whenever the grid was left, also by another layout or a closed scene."""
         self._onGridLeft = onLeft
 

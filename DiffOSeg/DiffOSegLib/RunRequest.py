@@ -36,6 +36,6 @@ class RunRequest:
     presence: float | None = None
 
     @property
-    def countingPreset(self) -> str | None:
+    def presetUsed(self) -> str | None:
         """The preset; None where a number of steps stands in its place."""
         return self.preset if self.steps is None else None

@@ -139,7 +139,7 @@ class SceneResults:
         if self._options.table and done["rows"]:
             asked, modality = self._asked, modalityOf(self._volumeNode)
             name = _("{run} volumes").format(run=self._name)
-            given = conditions(asked.countingPreset, asked.presence)
+            given = conditions(asked.presetUsed, asked.presence)
             title = f"{name}, {given}" if given else name
             self.tableNode = makeTable(done["rows"], title, modality, self._presenceMeans)
             self._place(self.tableNode)
@@ -195,7 +195,7 @@ class SceneResults:
             "Notice": self._card.notice,
         }
         tagAsDrawn(segmentation, segment, result["expert"], facts)
-        tagAsAsked(segment, self._asked.countingPreset, self._asked.presence)
+        tagAsAsked(segment, self._asked.presetUsed, self._asked.presence)
         presence = {PRESENCE: f"{result['presence']:.4g}", PRESENCE_MEANS: self._presenceMeans}
         addTags(segment, presence)
         segment.SetName(freeSegmentName(segmentation, display_name(result["expert"])))

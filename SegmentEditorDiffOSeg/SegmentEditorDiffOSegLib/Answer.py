@@ -70,7 +70,7 @@ class AnswerSink:
 
     def begin(self, request: RunRequest, started: dict[str, Any]) -> None:
         """Learn what was asked, and where in the volume the answer will lie."""
-        self._preset, self._presence = request.countingPreset, request.presence
+        self._preset, self._presence = request.presetUsed, request.presence
         start, size = started["region"]["start"], started["region"]["size"]
         shift = np.eye(4)
         shift[:3, 3] = start

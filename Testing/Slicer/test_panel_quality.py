@@ -61,7 +61,7 @@ def test_the_number_of_steps_is_told_for_each_quality_and_model(panel, ui, model
 def test_a_number_of_steps_stands_in_place_of_the_quality_until_one_is_chosen(panel, ui):
     ui.stepsSpinBox.value = 12
     assert ui.qualityComboBox.currentText == "12 steps, set under Sampling"
-    assert (asked(panel).steps, asked(panel).countingPreset) == (12, None)
+    assert (asked(panel).steps, asked(panel).presetUsed) == (12, None)
 
     choose(ui.qualityComboBox, "preview")
 
@@ -71,7 +71,7 @@ def test_a_number_of_steps_stands_in_place_of_the_quality_until_one_is_chosen(pa
         "Standard",
         "Careful",
     ]
-    assert (asked(panel).steps, asked(panel).countingPreset) == (None, "preview")
+    assert (asked(panel).steps, asked(panel).presetUsed) == (None, "preview")
 
 
 def test_a_preview_is_estimated_to_be_shorter_than_a_careful_run(panel, ui):
