@@ -122,13 +122,14 @@ def _typed(name: str, value: Any, wanted: Any) -> Any:
 
 
 def _check_curve(curve: Mapping[str, Any]) -> None:
-    """Raise InputError unless each number of steps has its two measured numbers."""
-    columns = [curve.get(name, ()) for name in ("steps", "mixture_ged", "empty_rate")]
+    """Raise InputError unless each number of steps has its measured numbers."""
+    names = ["steps", "mixture_ged", "empty_rate", *(["hm_iou"] if "hm_iou" in curve else [])]
+    columns = [curve.get(name, ()) for name in names]
     if not all(isinstance(column, list | tuple) for column in columns) or not columns[0]:
         raise InputError("steps_curve of a model lacks a list of what was measured.")
     rows = list(zip_longest(*columns))
-    if not all(type(n) is int and n > 0 and is_number(d) and is_number(e) for n, d, e in rows):
-        raise InputError("steps_curve of a model has a number of steps without its two values.")
+    if not all(type(n) is int and n > 0 and all(map(is_number, found)) for n, *found in rows):
+        raise InputError("steps_curve of a model has a number of steps without its values.")
 
 
 def is_number(value: Any) -> bool:

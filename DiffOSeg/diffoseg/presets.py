@@ -16,7 +16,8 @@ LEVEL_SET = "level-set"
 
 _MOST_STEPS = 250
 _TIMES = 4  # as many steps in the next preset
-_TOLERANCE = 0.002  # of GED_U; less is the noise of the curves that are measured
+_AS_NEAR = 0.002  # of GED_U; less is the noise of the curves that are measured
+_AS_ALIKE = 0.015  # of HM-IoU; more can be seen in single samples
 
 
 def sampler_of(
@@ -57,15 +58,25 @@ def sampler_of(
 def chosen_steps(curve: Mapping[str, Any]) -> int:
     """Return the fewest steps that are as good as any, from what a model was measured at.
 
-    As good is a generalized energy distance of the mixture within 0.002 of the curve's lowest.
+    As good is a generalized energy distance of the mixture within 0.002 of the curve's lowest and,
+    where that was measured too, an overlap of matched drawings (HM-IoU) within 0.015 of its
+    highest: the distance alone hardly notices samples that are each a little malformed.
 
     Args:
-        curve: as ``ModelMetadata.steps_curve``, with "steps" and "mixture_ged" of one length.
+        curve: as ``ModelMetadata.steps_curve``, with "steps", "mixture_ged" and perhaps "hm_iou",
+            of one length.
 
     Raises InputError for a curve in which nothing was measured.
     """
-    measured = sorted(zip(curve.get("steps", ()), curve.get("mixture_ged", ()), strict=True))
+    steps, distances = curve.get("steps", ()), curve.get("mixture_ged", ())
+    overlaps = curve.get("hm_iou", [0.0] * len(steps))
+    measured = sorted(zip(steps, distances, overlaps, strict=True))
     if not measured:
         raise InputError("No number of steps was measured. Measure a few, then choose.")
-    best = min(distance for _, distance in measured)
-    return next(steps for steps, distance in measured if distance <= best + _TOLERANCE)
+    nearest, likest = min(distances), max(overlaps)
+    good = [
+        n
+        for n, distance, overlap in measured
+        if distance <= nearest + _AS_NEAR and overlap >= likest - _AS_ALIKE
+    ]
+    return good[0] if good else measured[-1][0]

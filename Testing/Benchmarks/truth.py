@@ -293,7 +293,7 @@ def _store(model: Model, path: Path, curve: dict[str, Measured], samples: int) -
         "steps": list(CURVE),
         **{
             measure: [round(scored.value(measure), 5) for scored in evaluations]
-            for measure in ("mixture_ged", "empty_rate")
+            for measure in ("mixture_ged", "hm_iou", "empty_rate")
         },
         "slices": len(evaluations[0].patients),
         "samples": samples,

@@ -77,6 +77,13 @@ def test_the_fewest_steps_within_two_thousandths_of_the_best_are_chosen():
     assert chosen_steps(a_curve(_4=-0.001)) == 4
 
 
+def test_fewer_steps_are_not_as_good_where_single_samples_are_less_alike():
+    curve = a_curve(_1=0.0097, _2=0.0046, _4=0.0045, _32=0.0035)
+    assert chosen_steps(curve) == 2
+    assert chosen_steps({**curve, "hm_iou": [0.763, 0.7995, 0.8118, 0.8225]}) == 4
+    assert chosen_steps({**curve, "mixture_ged": [0, 0.1, 0.1, 0.1], "hm_iou": [0, 0, 0, 1]}) == 32
+
+
 def test_a_curve_without_a_measurement_chooses_nothing():
     with pytest.raises(InputError, match="measured"):
         chosen_steps({})
