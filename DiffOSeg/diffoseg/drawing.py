@@ -113,7 +113,8 @@ class Drawn:
             foreground probability at the last step; where a mask is cut from a belief, by one
             level or in pieces, one half more than the belief exceeds the level.
         probability: that a pixel is marked, (S, H, W) float32; None where only samples tell.
-        presence: probability that anything is marked, in 0..1; None where only samples tell.
+        presence: probability that anything is marked on the canvas, in 0..1; None where only
+            samples tell.
     """
 
     samples: np.ndarray

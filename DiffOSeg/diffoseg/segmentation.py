@@ -171,7 +171,8 @@ class Segmenter:
             with self._saying_where_memory_ends():
                 drawn = drawing.draw(canvas, name, samples)
                 if len(drawn.samples):
-                    results[name] = _result(name, drawn, grid, canvas, watch)
+                    told = presence is not None
+                    results[name] = _result(name, drawn, told, grid, canvas, watch)
             if name in results:
                 yield results[name]
             if watch.stopped:
@@ -283,7 +284,9 @@ class Segmenter:
         }
 
 
-def _result(name: str, drawn: Drawn, grid: ModelGrid, canvas: Canvas, watch: Watch) -> ExpertResult:
+def _result(
+    name: str, drawn: Drawn, told: bool, grid: ModelGrid, canvas: Canvas, watch: Watch
+) -> ExpertResult:
     """Map each sample, and the probability, back onto the input's voxels.
 
     Of a large region that takes a while: a cancel on the way keeps the samples that are mapped.
@@ -305,11 +308,32 @@ def _result(name: str, drawn: Drawn, grid: ModelGrid, canvas: Canvas, watch: Wat
         probability = (total / len(samples)).astype(np.float32)
     else:
         probability = grid.to_input(drawn.probability, canvas.window, start, size)
-    marked = float(samples.any((1, 2, 3)).mean())
+    marked = np.asarray(samples.any((1, 2, 3)))
     return ExpertResult(
         name=name,
         probability=probability,
         mask=probability > 0.5,
         samples=samples,
-        presence=marked if drawn.presence is None else drawn.presence,
+        presence=_presence(drawn, marked, float(probability.max()), told),
     )
+
+
+def _presence(drawn: Drawn, marked: np.ndarray, highest: float, told: bool) -> float:
+    """Return the probability that anything is marked in the answer, in 0..1.
+
+    The model says it of all that it looks at, which a small region is only a part of. Of the
+    samples that mark anything there, the share that also marks the region says the rest.
+
+    Args:
+        drawn: on the whole canvas.
+        marked: whether the samples mark anything in the answer, bool (n,).
+        highest: probability that a voxel of the answer is marked, of all the highest.
+        told: whether the presence was given, which leaves it as it is.
+    """
+    if drawn.presence is None:
+        return float(marked.mean())
+    if told:
+        return drawn.presence
+    elsewhere = sum(bool((drawn.samples[row] > 0.5).any()) for row in np.flatnonzero(~marked))
+    share = 1 - elsewhere / max(1, int(marked.sum()) + elsewhere)
+    return max(highest, drawn.presence * share)

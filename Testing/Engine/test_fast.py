@@ -10,9 +10,10 @@ from a_model import REGION, a_model, a_volume
 from diffoseg.catalog import read_card
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.errors import InputError, OutOfMemoryError
+from diffoseg.geometry import Box
 from diffoseg.job import Comparison
 from diffoseg.model import Model
-from diffoseg.networks.fast import FastConfig, FastNetwork, information_of
+from diffoseg.networks.fast import Belief, FastConfig, FastNetwork, Features, information_of
 from diffoseg.segmentation import Segmenter
 from diffoseg.weights import load_model, save_model
 
@@ -195,6 +196,35 @@ def test_a_whole_volume_is_searched_and_drawn():
     segmenter = Segmenter(a_fast_model(), "cpu")
     comparison = segmenter.segment(a_volume(), None, samples=1)
     assert set(comparison.results) == {"consensus", "Ann", "Bob"}
+
+
+class Bright(FastNetwork):
+    """Who draws marks what is bright, for sure."""
+
+    def encode(self, image):
+        return Features((image,), image.new_zeros(len(image), self.encoder.summary_width))
+
+    def step(self, features, x, survival, code):
+        bright = 40 * features.levels[0][:, 0]
+        return Belief(bright, torch.zeros_like(bright), bright.new_zeros(len(bright)))
+
+
+@pytest.mark.parametrize(("told", "beside"), [(None, 0.0), (0.5, 0.5)])
+def test_presence_is_that_of_the_region_and_not_of_all_that_is_looked_at(told, beside):
+    network = with_presence(2.0).fast
+    network.__class__ = Bright
+    segmenter = Segmenter(a_fast_model(network), "cpu")
+    corner = Box((0, 0, 6), (3, 3, 8))  # the field of view around it holds part of the ball
+
+    found = [
+        segmenter.segment(a_volume(), region, ["Ann"], samples=8, presence=told).results["Ann"]
+        for region in (REGION, corner)
+    ]
+
+    assert [result.mask.any() for result in found] == [told is None, False]
+    certain = 1 / (1 + np.exp(-2.0)) if told is None else told
+    presence = [result.presence for result in found]
+    assert presence == pytest.approx([certain, beside], abs=1e-6)
 
 
 def test_a_field_of_view_that_the_levels_cannot_halve_is_no_model():
