@@ -244,7 +244,9 @@ def test_the_lines_of_the_panel_are_the_commands_volumes(reading, commandsResult
     lines = (commandsResult / "volumes.csv").read_text(encoding="utf-8").splitlines()[1:]
     expected = [f"{float(line.split(',')[1]):.3f} ml" for line in lines]
     table = reading.ui.resultsTable
-    assert [table.item(row, 1).text() for row in range(table.rowCount)] == expected
+    titles = [table.horizontalHeaderItem(at).text() for at in range(table.columnCount)]
+    column = titles.index("Volume")
+    assert [table.item(row, column).text() for row in range(table.rowCount)] == expected
 
 
 def test_a_second_run_begins_to_draw_at_once_and_draws_the_same(reading):
