@@ -59,7 +59,7 @@ def main() -> int:
     """Make the slices, train, and save the model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--iterations", type=int, default=8000)
+    parser.add_argument("--iterations", type=int, default=10000)
     parser.add_argument("--from", dest="start", metavar="WEIGHTS")
     arguments = parser.parse_args()
     start = load_model(arguments.start) if arguments.start else None
