@@ -27,7 +27,7 @@ COSTS = {
 _UNITS = {"steps": 1.0, "seconds": 1.0, "flops": 1e12}
 _MARKS = {
     "fast kind": ("#1f6fb4", "o"),
-    "preview": ("#e08214", "D"),
+    "level sets": ("#e08214", "D"),
     "paper's kind": ("#555555", "s"),
 }
 
@@ -63,9 +63,10 @@ def points(record: Record, truth: Record) -> list[Point]:
             found.append(Point("fast kind", at_steps[steps], _quality(scored)))
     if FIRST_BELIEF in sections.get("main", {}):
         quality = _quality(sections["main"][FIRST_BELIEF])
-        previews = cases(record, "preview")
-        found += [Point("preview", _costs(cost(row)), quality) for row in previews]
-    for name, scored in sections.get("paper", {}).items():
+        previews = cases(record, "preview")  # one network call too
+        found += [Point("level sets", _costs(cost(row)), quality) for row in previews]
+    papers = {n: s for n, s in sections.get("paper", {}).items() if n.startswith(PAPER)}
+    for name, scored in papers.items():
         computed = paper(record, _steps_in(name))
         found.append(Point("paper's kind", _costs(computed), _quality(scored)))
     return found

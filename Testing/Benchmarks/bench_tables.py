@@ -58,7 +58,7 @@ def _one_slice(record: Record) -> Iterator[str]:
     for case, said in (
         ("careful", "fast kind, careful"),
         ("standard", "fast kind, **standard**"),
-        ("preview", "fast kind, preview (level sets)"),
+        ("preview", "fast kind, preview"),
         ("without bfloat16", "standard, as on a processor without bfloat16"),
         ("in tiles", f"standard, in the tiles of {_patch(record)} that the weights are trained at"),
     ):

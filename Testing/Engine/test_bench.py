@@ -150,7 +150,7 @@ def test_the_picture_holds_what_has_both_a_cost_and_a_quality():
         (point.series, point.cost["steps"]) for point in bench_picture.points(a_record(), a_truth())
     }
 
-    assert found == {("fast kind", 2), ("preview", 1), ("paper's kind", 250)}
+    assert found == {("fast kind", 2), ("level sets", 1), ("paper's kind", 250)}
 
 
 @pytest.mark.slow
