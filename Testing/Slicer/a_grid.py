@@ -1,6 +1,13 @@
 """What a grid of views shows, and all of the reader's that it could have touched."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 import slicer
+from a_reading import aSegmentationOf
+from a_scan import aScan
 
 NAMES = ("Consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4")
 
@@ -46,3 +53,28 @@ def readersState():
         if not node.GetHideFromEditors():
             state.append((node.GetID(), node.GetNumberOfDisplayNodes()))
     return state
+
+
+@contextmanager
+def comparisonViews() -> Iterator[Any]:
+    """Yield views to compare in; they are gone afterwards."""
+    from DiffOSegLib.ComparisonViews import ComparisonViews
+
+    made = ComparisonViews()
+    yield made
+    made.cleanup()
+
+
+def blocksInAScan() -> Callable[..., tuple[Any, Any]]:
+    """Return a function from names and (k, j, i) slices to a scan and segments of these blocks."""
+    volume = aScan((40, 36, 12), origin=(0, 0, 0))
+
+    def make(**blocks: Any) -> tuple[Any, Any]:
+        masks = {}
+        for name, block in blocks.items():
+            masks[name] = np.zeros((12, 36, 40), bool)
+            if block is not None:
+                masks[name][block] = True
+        return volume, aSegmentationOf(volume, masks)
+
+    return make

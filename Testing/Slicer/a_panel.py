@@ -55,6 +55,12 @@ def openPanel(logic: Any, monkeypatch: Any) -> Iterator[Any]:
         slicer.app.processEvents()
 
 
+def run(panel: Any) -> None:
+    """Press Apply and wait until all is drawn."""
+    panel.ui.applyButton.click()
+    until(lambda: panel.logic.activeRun is None)
+
+
 def choose(combo: Any, data: str) -> None:
     """Choose an entry of a combo box by what it stands for."""
     index = combo.findData(data)

@@ -3,7 +3,7 @@
 import pytest
 import qt
 import slicer
-from a_panel import openPanel, until
+from a_panel import openPanel, run, until
 from a_run import add_volume, logic_with
 
 
@@ -17,11 +17,6 @@ def panel(scene, monkeypatch):
 @pytest.fixture
 def ui(panel):
     return panel.ui
-
-
-def run(panel):
-    panel.ui.applyButton.click()
-    until(lambda: panel.logic.activeRun is None)
 
 
 @pytest.fixture

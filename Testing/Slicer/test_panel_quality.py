@@ -3,7 +3,7 @@
 import pytest
 import slicer
 from a_model_file import FAST, PAPER, aFastAndAPaperOne
-from a_panel import choose, openPanel, until
+from a_panel import choose, openPanel, run, until
 from a_run import Followed, Results, add_volume, logic_with, request_for
 
 from diffoseg.job import SegmentationJob
@@ -28,11 +28,6 @@ def ui(panel):
 def asked(panel):
     panel.ui.placeRoiButton.click()
     return panel.logic.requestFrom(panel.parameters)
-
-
-def run(panel):
-    panel.ui.applyButton.click()
-    until(lambda: panel.logic.activeRun is None)
 
 
 # Quality

@@ -3,18 +3,15 @@
 import numpy as np
 import pytest
 import slicer
-from a_grid import NAMES, cells, names, titles
+from a_grid import NAMES, blocksInAScan, cells, comparisonViews, names, titles
 from a_reading import aPhantomReading, aSegmentationOf, near, pixelsOf
 from a_scan import TURN, aLinearTransform, aScan
 
 
 @pytest.fixture
 def views(scene):
-    from DiffOSegLib.ComparisonViews import ComparisonViews
-
-    made = ComparisonViews()
-    yield made
-    made.cleanup()
+    with comparisonViews() as made:
+        yield made
 
 
 @pytest.fixture
@@ -24,18 +21,7 @@ def reading(scene):
 
 @pytest.fixture
 def boxes(scene):
-    """A scan and a function that makes segments of blocks in it, names to (k, j, i) slices."""
-    volume = aScan((40, 36, 12), origin=(0, 0, 0))
-
-    def make(**blocks):
-        masks = {}
-        for name, block in blocks.items():
-            masks[name] = np.zeros((12, 36, 40), bool)
-            if block is not None:
-                masks[name][block] = True
-        return volume, aSegmentationOf(volume, masks)
-
-    return make
+    return blocksInAScan()
 
 
 # --- what is shown -------------------------------------------------------------------------------
