@@ -171,7 +171,8 @@ def test_features_beyond_what_is_kept_are_encoded_anew_and_nothing_changes(monke
     kept = answer()
     monkeypatch.setattr("diffoseg.fast_look._TILES_KEPT", 0)
     for name, result in answer().results.items():
-        np.testing.assert_allclose(result.probability, kept.results[name].probability, atol=1e-6)
+        # Encoded in other calls, sums are rounded otherwise: a few units of float32's last place.
+        np.testing.assert_allclose(result.probability, kept.results[name].probability, atol=1e-5)
 
 
 def test_short_memory_halves_the_calls_and_ends_in_words(monkeypatch):
