@@ -57,7 +57,8 @@ def train_fast(
     Args:
         training: slices to learn from.
         held_out: slices of other patients, for the curve and the calibration.
-        metadata: of the model, of the kind "fast"; the mask distance is measured here.
+        metadata: of the model, of the kind "fast"; the mask distance is measured here, or is that
+            of ``start``, whose network knows time by it.
         settings: how long and how fast.
         folder: where the checkpoint and the curve go; a run there is taken up again.
         named: how many of the slices' experts, the first ones, the model shall know by name; None
