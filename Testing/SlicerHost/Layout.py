@@ -181,7 +181,9 @@ class LayoutManager(qt.QObject):
         ):
             gone = [n for n, widget in known.items() if _viewOf(widget).node.GetScene() is None]
             for name in gone:
-                logics.RemoveItem(_viewOf(known.pop(name)).logic)
+                view = _viewOf(known.pop(name))
+                logics.RemoveItem(view.logic)
+                view.close()
 
     def _makeView(self, node: Any) -> None:
         name = node.GetLayoutName()

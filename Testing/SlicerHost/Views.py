@@ -37,6 +37,7 @@ class View:
 
     factory: Any
     managers: tuple[str, ...]
+    logic: Any
 
     def __init__(self, node: Any, application: Any) -> None:
         self.node, self._application = node, application
@@ -86,6 +87,16 @@ class View:
 
     def forceRender(self) -> None:
         self.renderWindow().Render()
+
+    def close(self) -> None:
+        """Stop answering the scene.
+
+        Python frees a view at any moment, also in the midst of what its own logic does on an event.
+        """
+        self.logic.RemoveAllObservers()
+        self.logic.SetMRMLScene(None)
+        if self._window is not None:
+            self._group.SetMRMLDisplayableNode(None)
 
     def _open(self) -> None:
         renderer, self._window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
