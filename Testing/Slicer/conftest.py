@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,23 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if missing and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.fixture(scope="session", autouse=True)
+def noExpertsOfOnesOwn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep every test away from the experts that were taught on this computer."""
+    patched = pytest.MonkeyPatch()
+    patched.setenv("DIFFOSEG_EXPERTS", str(tmp_path_factory.mktemp("taught") / "experts"))
+    yield
+    patched.undo()
+
+
+@pytest.fixture
+def experts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a test's own experts, which are nobody's at first."""
+    folder = tmp_path / "taught" / "experts"
+    monkeypatch.setenv("DIFFOSEG_EXPERTS", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")
