@@ -5,14 +5,17 @@ torch lives here and never in Slicer's process. Every message is one JSON object
     in    {"do": "describe", "id", "device"}      what computes here, and how fast; of "model",
                                                   where it is named, else of the default one
           {"do": "run", "id", "folder"}           the job in a folder; see ``job``
+          {"do": "train", "id", "folder"}         the training in a folder; see ``training_job``
           {"do": "cancel", "id"}                  stop, and keep what is finished
           {"do": "end"}                           end now
     out   {"event": "ready", "versions", "pid"}   once, before torch is loaded
-          "description", "started", "progress", "note", "result", "done", "error", each with "id"
+          "description", "started", "progress", "point", "note", "result", "done", "error", each
+          with "id"
 
 A thread listens, so that a cancel is heard during a run. When stdin ends, the parent is gone: the
-folders of its unfinished jobs, which hold a patient's scan, are removed and the process ends at
-once. A bad line or a bad job never ends it.
+folders of its unfinished runs, which hold a patient's scan, are removed and the process ends at
+once. The folder of a training stays: it holds what is learnt, and "train" again goes on with it. A
+bad line or a bad job never ends it.
 """
 
 import argparse
@@ -21,28 +24,22 @@ import json
 import os
 import platform
 import queue
-import re
 import shutil
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from .allocator import keep_freed_memory
-from .errors import (
-    CancelledError,
-    DependencyError,
-    DiffOSegError,
-    InputError,
-    OutOfMemoryError,
-    ran_out_of_memory,
-)
+from .errors import CancelledError, DependencyError, InputError
 from .version import __version__
 from .waiting import wait_without_spinning
+from .worker_errors import as_reported, unusable, words_of
 
 if TYPE_CHECKING:
     from .worker_answers import Engine
@@ -52,7 +49,6 @@ Message = dict[str, Any]
 _IDLE_SECONDS = 600.0
 _REST_SECONDS = 3.0
 _LONGEST_LINE = 1 << 20
-_LONGEST_WORDS = 200
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -82,7 +78,7 @@ class Worker:
         self._answers = answers
         self._lock = threading.Lock()
         self._queue: queue.Queue[Message] = queue.Queue()
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, str] = {}  # by id, what it is to do
         self._folders: dict[str, str] = {}
         self._begun: str | None = None
         self._cancelled = False
@@ -144,6 +140,9 @@ class Worker:
             case "run":
                 folder = _text(message, "folder")
                 self._accept(message, _text(message, "id"), folder)
+            case "train":
+                _text(message, "folder")
+                self._accept(message, _text(message, "id"))
             case unknown:
                 raise InputError(
                     f"The worker does not know {unknown!r:.40}. Slicer and the worker are of"
@@ -154,7 +153,7 @@ class Worker:
         with self._lock:
             if name in self._waiting or name == self._begun:
                 raise InputError(f"A job {name!r:.40} is under way already. Wait for it.")
-            self._waiting.add(name)
+            self._waiting[name] = message["do"]
             if folder is not None:
                 self._folders[name] = folder
         self._queue.put(message)
@@ -162,13 +161,12 @@ class Worker:
     def _cancel(self, name: str) -> None:
         """Stop what runs; what waits is over at once, though a library may still be loading."""
         with self._lock:
-            waits = name in self._waiting
-            self._waiting.discard(name)
-            if waits:
+            waited_for = self._waiting.pop(name, None)
+            if waited_for is not None:
                 self._folders.pop(name, None)
             self._cancelled |= name == self._begun
-        if waits:
-            self.send(_nothing_done() | {"id": name})
+        if waited_for is not None:
+            self.send(_stopped(waited_for) | {"id": name})
 
     # --- the thread that answers ----------------------------------------------------------------
 
@@ -179,7 +177,7 @@ class Worker:
             try:
                 self._answer(message, name)
             except CancelledError:
-                self._pass_on(_nothing_done(), name)
+                self._pass_on(_stopped(message["do"]), name)
             except BaseException as error:
                 if self._drop(name):
                     self._report(error, name)
@@ -199,24 +197,29 @@ class Worker:
     def _answer(self, message: Message, name: str) -> None:
         if self._engine is None:
             self._engine = _engine()
-        if message["do"] == "run":
-            self._engine.run(
-                Path(message["folder"]),
-                begin=lambda: self._begin(name),
-                cancelled=lambda: self._cancelled,
-                send=lambda event: self._pass_on(event, name),
-            )
+        if message["do"] == "describe":
+            description = self._engine.describe(message["device"], message.get("model", ""))
+            if self._drop(name):
+                self.send(description | {"id": name})
             return
-        description = self._engine.describe(message["device"], message.get("model", ""))
-        if self._drop(name):
-            self.send(description | {"id": name})
+        answer = self._engine.run
+        if message["do"] == "train":
+            from .worker_training import train  # what needs torch loads only once it is there
+
+            answer = partial(train, self._engine)
+        answer(
+            Path(message["folder"]),
+            begin=lambda: self._begin(name),
+            cancelled=lambda: self._cancelled,
+            send=lambda event: self._pass_on(event, name),
+        )
 
     def _begin(self, name: str) -> bool:
         """Let a job begin, unless it was cancelled while it waited."""
         with self._lock:
             if name not in self._waiting:
                 return False
-            self._waiting.discard(name)
+            del self._waiting[name]
             self._begun, self._cancelled = name, False
             return True
 
@@ -224,7 +227,7 @@ class Worker:
         """Forget a job, and say whether anybody still waited for it."""
         with self._lock:
             waited = name in self._waiting or name == self._begun
-            self._waiting.discard(name)
+            self._waiting.pop(name, None)
             self._folders.pop(name, None)
             self._begun = None
             return waited
@@ -248,8 +251,17 @@ class Worker:
         self.send(message if name is None else message | {"id": name})
 
 
-def _nothing_done() -> Message:
-    """Return the end of a job that was stopped before there was anything to keep."""
+def _stopped(do: str) -> Message:
+    """Return the end of a job that was stopped before there was anything to hand over."""
+    if do == "train":
+        return {
+            "event": "done",
+            "stopped": True,
+            "sentence": "Stopped as asked. What was learnt so far is kept: resume goes on with it.",
+            "file": None,
+            "verdict": None,
+            "training": None,
+        }
     return {
         "event": "done",
         "stopped": True,
@@ -260,28 +272,6 @@ def _nothing_done() -> Message:
         "timings": {},
         "warnings": [],
     }
-
-
-def as_reported(error: BaseException) -> DiffOSegError:
-    """Return what a person is told about any error: itself where it is ours, else its kind."""
-    if isinstance(error, DiffOSegError):
-        return error
-    if ran_out_of_memory(error):
-        return OutOfMemoryError(
-            "There is not enough free memory. Close other programs or choose a smaller region."
-        )
-    if isinstance(error, ImportError):
-        return _unusable(error)
-    if isinstance(error, OSError):
-        name = Path(str(error.filename)).name if error.filename else "A file"
-        return InputError(
-            f"{name} cannot be read or written ({error.strerror or type(error).__name__})."
-            " Check that the disk is there and has free space, then run again."
-        )
-    return DiffOSegError(
-        f"This is a fault in DiffOSeg ({type(error).__name__}: {_words(error)})."
-        " Run again; if it stays, please report it with the details."
-    )
 
 
 def _engine() -> "Engine":
@@ -295,30 +285,14 @@ def _engine() -> "Engine":
                 "PyTorch is not installed in this Python. Install it, then run again."
             ) from error
         raise DependencyError(
-            f"PyTorch is installed but cannot be loaded ({_words(error)})."
+            f"PyTorch is installed but cannot be loaded ({words_of(error)})."
             " Install it again, then restart Slicer."
         ) from error
     try:
         from .worker_answers import Engine
     except ImportError as error:
-        raise _unusable(error) from error
+        raise unusable(error) from error
     return Engine()
-
-
-def _unusable(error: ImportError) -> DependencyError:
-    package = (error.name or "").partition(".")[0] or "that is needed"
-    if isinstance(error, ModuleNotFoundError):
-        return DependencyError(f"The package {package} is missing. Install it, then run again.")
-    return DependencyError(
-        f"The package {package} cannot be loaded ({_words(error)})."
-        " Install it again, then restart Slicer."
-    )
-
-
-def _words(error: BaseException) -> str:
-    """Return an error's own words in one short line, without the folders of the files it names."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"(?:[A-Za-z]:)?[\\/][^\"'<>|:*?]*[\\/]", "", line)[:_LONGEST_WORDS]
 
 
 def _read(line: bytes) -> Message:

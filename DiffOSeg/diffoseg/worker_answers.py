@@ -8,7 +8,7 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -44,18 +44,20 @@ class Engine:
 
     def __init__(self) -> None:
         self._loaded: tuple[object, Segmenter] | None = None
+        self._taught: tuple[object, Segmenter] | None = None
         self._seconds_per_tile: dict[object, float] = {}  # by what is loaded
 
-    def segmenter(self, model: str, device: torch.device) -> Segmenter:
-        """Return the segmenter of a model's name or file; loaded anew only if the file changed."""
+    def segmenter(
+        self, model: str, device: torch.device, expert_files: Sequence[str] = ()
+    ) -> Segmenter:
+        """Return the segmenter of a model's name or file, with the experts in these files.
+
+        Loaded anew only if a file has changed.
+        """
         path = find_model(model)
-        try:
-            state = path.stat()
-        except OSError as error:
-            raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
-        wanted = (path, state.st_mtime_ns, state.st_size, device)
+        wanted = (_state(path), device)
         if self._loaded is None or self._loaded[0] != wanted:
-            self._loaded = None  # the former model's memory is free before the next needs it
+            self._loaded = self._taught = None  # that memory is free before the next needs it
             self._loaded = wanted, Segmenter(load_model(path), device)
         return self._loaded[1]
 
@@ -65,12 +67,15 @@ class Engine:
         Raises InputError where there is no device of this kind.
         """
         device = chosen_device(choice)
+        pace = None
+        with suppress(WeightsError):  # there is no such model
+            pace = self.seconds_per_tile(device, model)
         return {
             "event": "description",
             "device": device.type,
             "line": line_about(device),
             "because": why(choice, device),
-            "seconds_per_tile": self._pace(device, model),
+            "seconds_per_tile": pace,
             "versions": {
                 "diffoseg": __version__,
                 "torch": torch.__version__,
@@ -105,7 +110,7 @@ class Engine:
             job.samples,
             job.steps,
             job.seed,
-            progress=_Pace(send),
+            progress=Pace(send),
             cancel=cancelled,
             note=lambda sentence: send({"event": "note", "sentence": sentence}),
             preset=job.preset,
@@ -129,12 +134,9 @@ class Engine:
         with suppress(Exception):  # without it the table lacks distances
             importlib.import_module(_DISTANCES)
 
-    def _pace(self, device: torch.device, model: str) -> float | None:
-        """Return the seconds that a tile takes with a model; None where there is none such."""
-        try:
-            segmenter = self.segmenter(model, device)
-        except WeightsError:
-            return None
+    def seconds_per_tile(self, device: torch.device, model: str) -> float:
+        """Return the seconds that a tile takes with a model; raises WeightsError without one."""
+        segmenter = self.segmenter(model, device)
         assert self._loaded is not None
         loaded, _ = self._loaded
         if loaded not in self._seconds_per_tile:
@@ -142,7 +144,7 @@ class Engine:
         return self._seconds_per_tile[loaded]
 
 
-class _Pace:
+class Pace:
     """Turns the tiles done into progress events, a few a second, with the time that is left."""
 
     def __init__(self, send: Send):
@@ -153,6 +155,7 @@ class _Pace:
         self._first = (0.0, 0)
 
     def __call__(self, done: int, total: int, what: str) -> None:
+        """Send how far it is, unless that was sent a moment ago."""
         now = time.perf_counter()
         begins = total > self._total or done <= self._done  # a search, then the sampling
         self._total, self._done = total, done  # less in all, where nothing is there to draw
@@ -176,6 +179,15 @@ class _Pace:
         if done == first or now - begun < _SECONDS_OF_PACE:
             return None
         return (now - begun) / (done - first) * (self._total - done)
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    """Return what tells one content of a file from another; raises WeightsError without a file."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
+    return path, state.st_mtime_ns, state.st_size
 
 
 def _started(started: Started, segmenter: Segmenter) -> Event:
@@ -215,7 +227,7 @@ def _done(
     between = disagreement(comparison)
     # Whoever stops a run does not wait for seconds of imports.
     rows = table(comparison, volume, surfaces=not comparison.stopped or _DISTANCES in sys.modules)
-    return _plain(
+    return plain(
         {
             "event": "done",
             "stopped": comparison.stopped,
@@ -259,12 +271,12 @@ def _saved(folder: Path, name: str, array: np.ndarray) -> str:
     return name
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON can hold it; numbers that are none become None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
@@ -291,7 +303,7 @@ def _one_step(segmenter: Segmenter) -> Callable[[], torch.Tensor]:
     times = torch.ones(tiles, dtype=torch.long, device=device)
     if model.fast is not None:
         with mixed_precision(device):
-            features, code = model.fast.encode(images), model.fast.codes[torch.zeros_like(times)]
+            features, code = model.fast.encode(images), model.codes[torch.zeros_like(times)]
 
         def step() -> torch.Tensor:
             with mixed_precision(device):

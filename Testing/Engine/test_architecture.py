@@ -35,7 +35,7 @@ FLOORS = (
     | {"segment_tags", "waiting"}
     | {"allocator", "device"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
-    | {"catalog", "field_of_view", "workload", "presets"}
+    | {"catalog", "field_of_view", "workload", "presets", "local_expert", "expert_library"}
     | MATHEMATICS.keys(),
     {
         "model",
@@ -66,7 +66,8 @@ FLOORS = (
         "style_swap",
         "volume_evaluation",
     },
-    {"demo", "worker", "worker_answers", "commands", "command_text", "cli", "__main__"},
+    {"demo", "commands", "train_commands", "command_text", "cli", "__main__"}
+    | {"worker", "worker_answers", "worker_errors", "worker_training"},
 )
 
 

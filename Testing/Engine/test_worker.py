@@ -23,8 +23,8 @@ from diffoseg.job import IMAGE, SegmentationJob, carried_voxels, npy_header
 from diffoseg.segmentation import Segmenter
 from diffoseg.volume import Volume
 from diffoseg.weights import save_model
-from diffoseg.worker import as_reported
-from diffoseg.worker_answers import _Pace
+from diffoseg.worker_answers import Pace
+from diffoseg.worker_errors import as_reported
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="waits for pipes with select")
 
@@ -220,7 +220,7 @@ def test_a_preset_and_a_presence_reach_the_fast_kind(worker, a_job):
 def test_the_time_left_is_known_while_less_turns_out_to_be_left(monkeypatch):
     clock, told = iter(range(100)), []
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
-    pace = _Pace(told.append)
+    pace = Pace(told.append)
     for done, total in ((10, 100), (20, 100), (30, 80), (40, 60), (5, 50), (10, 50), (15, 45)):
         pace(done, total, "Ann")
 
