@@ -8,6 +8,7 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Signal
 
+from .PlotView import PlotView
 from .Views import SIZE, SliceView, ThreeDView
 
 FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
@@ -81,6 +82,19 @@ class ThreeDWidget:
         return self._view.node
 
 
+class PlotWidget:
+    """The part of qMRMLPlotWidget that needs no screen."""
+
+    def __init__(self, view: PlotView) -> None:
+        self._view = view
+
+    def plotView(self) -> PlotView:
+        return self._view
+
+    def mrmlPlotViewNode(self) -> Any:
+        return self._view.node
+
+
 def _viewOf(widget: SliceWidget | ThreeDWidget) -> Any:
     return widget.sliceView() if isinstance(widget, SliceWidget) else widget.threeDView()
 
@@ -95,6 +109,7 @@ class LayoutManager(qt.QObject):
         self._scene, self._application = scene, application
         self._slices: dict[str, SliceWidget] = {}
         self._threeD: dict[str, ThreeDWidget] = {}
+        self._plots: dict[str, PlotWidget] = {}
         self._current = None
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLApplicationLogic(application)
@@ -123,7 +138,7 @@ class LayoutManager(qt.QObject):
     layout = Property(int, _getLayout, setLayout)
     threeDViewCount = Property(int, lambda self: len(self._threeD))
     tableViewCount = Property(int, lambda self: 0)
-    plotViewCount = Property(int, lambda self: 0)
+    plotViewCount = Property(int, lambda self: len(self._plots))
 
     def sliceViewNames(self) -> tuple[str, ...]:
         """Return all names, hidden views' too, as Slicer does."""
@@ -131,6 +146,10 @@ class LayoutManager(qt.QObject):
 
     def sliceWidget(self, name: str) -> SliceWidget | None:
         return self._slices.get(name)
+
+    def plotWidget(self, which: int) -> PlotWidget | None:
+        widgets = list(self._plots.values())
+        return widgets[which] if 0 <= which < len(widgets) else None
 
     def threeDWidget(self, which: int | str) -> ThreeDWidget | None:
         if isinstance(which, str):
@@ -184,6 +203,8 @@ class LayoutManager(qt.QObject):
                 view = _viewOf(known.pop(name))
                 logics.RemoveItem(view.logic)
                 view.close()
+        plots = self._plots.items()
+        self._plots = {n: w for n, w in plots if w.mrmlPlotViewNode().GetScene() is not None}
 
     def _makeView(self, node: Any) -> None:
         name = node.GetLayoutName()
@@ -191,15 +212,19 @@ class LayoutManager(qt.QObject):
             self._slices[name] = SliceWidget(SliceView(node, self._application, self._scene))
         elif node.IsA("vtkMRMLViewNode") and name not in self._threeD:
             self._threeD[name] = ThreeDWidget(ThreeDView(node, self._application, self._scene))
+        elif node.IsA("vtkMRMLPlotViewNode") and name not in self._plots:
+            self._plots[name] = PlotWidget(PlotView(node, self._scene))
 
-    def viewOf(self, element: ElementTree.Element) -> SliceView | ThreeDView | None:
+    def viewOf(self, element: ElementTree.Element) -> SliceView | ThreeDView | PlotView | None:
         """Return the view a <view> element of a description names."""
         tag = element.get("singletontag", "")
         if element.get("class") == "vtkMRMLSliceNode":
             return self._slices[tag].sliceView()
         if element.get("class") == "vtkMRMLViewNode":
             return self._threeD[tag].threeDView()
-        return None  # tables and plots are not drawn
+        if element.get("class") == "vtkMRMLPlotViewNode":
+            return self._plots[tag].plotView()
+        return None  # tables are not drawn
 
     def restore(self) -> None:
         """Go back to four views as they are when the application starts, and to no others."""

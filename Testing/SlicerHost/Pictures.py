@@ -8,6 +8,7 @@ from typing import Any
 import qt
 import slicer
 
+from .PlotView import PlotView
 from .Views import SliceView, View
 
 BAR = 20  # pixels of the coloured bar above each view
@@ -16,10 +17,10 @@ GAP = 3  # pixels between views
 
 def savePng(shown: Any, path: Path, size: tuple[int, int] | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    for inner in ("sliceView", "threeDView"):
+    for inner in ("sliceView", "threeDView", "plotView"):
         if hasattr(shown, inner):
             shown = getattr(shown, inner)()
-    if isinstance(shown, View):
+    if isinstance(shown, View | PlotView):
         if size is not None:
             shown.setSize(size)
         return shown.savePng(path)
@@ -100,7 +101,7 @@ def _part(area: Area, place: Part) -> Area:
     return x + left, y + top, right - left, bottom - top
 
 
-def _drawView(painter: Any, view: View, area: Area) -> None:
+def _drawView(painter: Any, view: View | PlotView, area: Area) -> None:
     x, y, width, height = area
     width, height = width - GAP, height - GAP
     color = qt.QColor.fromRgbF(*view.node.GetLayoutColor())
@@ -113,7 +114,7 @@ def _drawView(painter: Any, view: View, area: Area) -> None:
     painter.drawImage(x, y + BAR, picture)
 
 
-def _title(view: View) -> str:
+def _title(view: View | PlotView) -> str:
     label = view.node.GetLayoutLabel() or view.node.GetLayoutName()
     if not isinstance(view, SliceView):
         return label

@@ -32,6 +32,25 @@ THREE_D_MANAGERS = (
 )
 
 
+def pictureOf(window: Any) -> Any:
+    """Render a window and return a vtkImageData of 8 bit RGB."""
+    window.Render()
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.SetInputBufferTypeToRGB()
+    grab.Update()
+    return grab.GetOutput()
+
+
+def writePng(pixels: Any, path: Path | str) -> Path:
+    writer = vtk.vtkPNGWriter()
+    writer.SetFileName(str(path))
+    writer.SetInputData(pixels)
+    writer.Write()
+    return Path(path)
+
+
 class View:
     """A view node drawn by its displayable managers; the window is made when first asked for."""
 
@@ -67,20 +86,10 @@ class View:
 
     def pixels(self) -> Any:
         """Render and return a vtkImageData of 8 bit RGB."""
-        self.renderWindow().Render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self._window)
-        grab.ReadFrontBufferOff()
-        grab.SetInputBufferTypeToRGB()
-        grab.Update()
-        return grab.GetOutput()
+        return pictureOf(self.renderWindow())
 
     def savePng(self, path: Path | str) -> Path:
-        writer = vtk.vtkPNGWriter()
-        writer.SetFileName(str(path))
-        writer.SetInputData(self.pixels())
-        writer.Write()
-        return Path(path)
+        return writePng(self.pixels(), path)
 
     def scheduleRender(self) -> None:
         """Answer module code; this host renders when a picture is wanted."""
