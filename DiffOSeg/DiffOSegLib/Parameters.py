@@ -1,7 +1,7 @@
 """All that the panel shows and a saved scene must bring back, as typed fields of one scene node."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, get_args, get_type_hints
 
 import slicer
@@ -77,25 +77,35 @@ class DiffOSegParameterNode(_Fields):
 
     def __init__(self, node: Any, *args: Any):
         wrapped = getattr(node, "parameterNode", node)
-        self.corrections: tuple[str, ...] = correct(wrapped)
+        self.corrections: tuple[str, ...] = correct(wrapped, _Fields)
         super().__init__(wrapped, *args)  # type: ignore[call-arg]  # the wrapper adds it
 
 
-def correct(node: "slicer.vtkMRMLScriptedModuleNode") -> tuple[str, ...]:
-    """Remove values from the node that no field can hold; return a sentence on each kind found."""
-    impossible = [name for name in _declared() if not _isPossible(node, name)]
+def correct(
+    node: "slicer.vtkMRMLScriptedModuleNode", fields: type, others: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Remove values from the node that no field can hold; return a sentence on each kind found.
+
+    Args:
+        node: of a scene that somebody else may have made.
+        fields: the annotated class whose fields it holds.
+        others: names of what else the module keeps on it.
+    """
+    declared = get_type_hints(fields, include_extras=True)
+    impossible = [name for name, kind in declared.items() if not _isPossible(node, name, kind)]
     sentences = []
     if impossible:
         sentences.append(
             _(
                 "This scene holds settings that cannot be used ({names}). They have their defaults"
-                " again; check them before you press Apply."
+                " again; check them before you go on."
             ).format(names=", ".join(impossible))
         )
     for name in impossible:
-        for stored in _storedNames(node, name):
+        for stored in _storedNames(node, name, declared[name]):
             node.UnsetParameter(stored)
-    unknown = sorted(set(node.GetParameterNames()) - _known(node))
+    known = {stored for name, kind in declared.items() for stored in _storedNames(node, name, kind)}
+    unknown = sorted(set(node.GetParameterNames()) - known - set(others))
     if unknown:
         sentences.append(
             _(
@@ -106,29 +116,22 @@ def correct(node: "slicer.vtkMRMLScriptedModuleNode") -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _declared() -> dict[str, Any]:
-    return get_type_hints(_Fields, include_extras=True)
-
-
-def _known(node: "slicer.vtkMRMLScriptedModuleNode") -> set[str]:
-    return {stored for name in _declared() for stored in _storedNames(node, name)}
-
-
-def _storedNames(node: "slicer.vtkMRMLScriptedModuleNode", name: str) -> Iterator[str]:
+def _storedNames(
+    node: "slicer.vtkMRMLScriptedModuleNode", name: str, declared: Any
+) -> Iterator[str]:
     """Yield the node's own names for one field.
 
     A list is stored item by item: "experts_len", "experts_0", with a dot in some versions.
     """
-    isList = _declared()[name] == list[str]
-    pattern = re.compile(rf"{name}([._](len|\d+))?" if isList else name)
+    pattern = re.compile(rf"{name}([._](len|\d+))?" if declared == list[str] else name)
     return filter(pattern.fullmatch, list(node.GetParameterNames()))
 
 
-def _isPossible(node: "slicer.vtkMRMLScriptedModuleNode", name: str) -> bool:
+def _isPossible(node: "slicer.vtkMRMLScriptedModuleNode", name: str, declared: Any) -> bool:
     """Whether the field is absent, or holds text that its type and its range can read."""
-    declared = _declared()[name]
     if declared == list[str]:
-        lengths = [node.GetParameter(n) for n in _storedNames(node, name) if n.endswith("len")]
+        stored = _storedNames(node, name, declared)
+        lengths = [node.GetParameter(n) for n in stored if n.endswith("len")]
         return all(n.isdecimal() and int(n) <= node.GetParameterCount() for n in lengths)
     if not node.HasParameter(name) or not hasattr(declared, "__metadata__"):
         return True
