@@ -9,14 +9,17 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, WeightsError
 from .experts import CONSENSUS, Expert, ExpertPanel
 from .metadata import ModelMetadata
+
+if TYPE_CHECKING:  # which builds upon what is here
+    from .local_expert import ExpertCard
 
 DEFAULT_MODEL = "diffoseg-phantom"
 FORMAT = "diffoseg-model"
@@ -65,6 +68,16 @@ class ModelCard:
         """Who can be asked: "consensus" where there is one, then the experts."""
         return ((CONSENSUS,) if self.has_consensus else ()) + self.panel.names
 
+    def with_experts(self, cards: "Sequence[ExpertCard]") -> "ModelCard":
+        """Return the card of this model with local experts after its own.
+
+        Args:
+            cards: of experts that were taught to this model; others are the caller's to leave out.
+
+        Raises InputError where a name is taken.
+        """
+        return replace(self, panel=self.panel.joined_by([card.expert for card in cards]))
+
 
 def available_models() -> dict[str, Path]:
     """Return the models that come with the program or lie in one's own folders, name to file."""
@@ -110,8 +123,8 @@ def read_card(path_or_name: str | Path | None = None) -> ModelCard:
     return ModelCard(
         name=path.stem,
         path=path,
-        title=_one_line(metadata.title) or path.stem,
-        notice=_one_line(str(metadata.training.get("notice", ""))),
+        title=one_line(metadata.title) or path.stem,
+        notice=one_line(str(metadata.training.get("notice", ""))),
         panel=_panel(path.name, experts if networks.keys() & {"personal", "fast"} else []),
         has_consensus=bool(networks.keys() & {"consensus", "fast"}),
         metadata=metadata,
@@ -226,7 +239,7 @@ def _panel(file: str, experts: Any) -> ExpertPanel:
         ) from error
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Return text from a file fit to be shown: one line of bounded length, nothing unprintable."""
     words = " ".join(text.split())
     return "".join(sign for sign in words if sign.isprintable())[:_LONGEST_TITLE]

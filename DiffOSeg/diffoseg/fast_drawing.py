@@ -4,8 +4,8 @@ An expert's probability map is the first belief, before any noisy mask, times pr
 sample. The samples only show its variety: whether anything is drawn in a tile is drawn first, and
 where something is, a chain follows, whose first step has the same first belief. With the sampler
 "level-set" none does: a mask is then where the first belief exceeds one number. The consensus is
-the mixture over the experts: its probability is the mean of theirs, and each of its samples is
-drawn like one of them.
+the mixture over the model's own experts, not the local ones: its probability is the mean of theirs,
+and each of its samples is drawn like one of them.
 """
 
 from collections.abc import Iterator
@@ -62,6 +62,7 @@ class FastDrawing(Drawing):
         super().__init__(*arguments, **options)
         assert self.model.fast is not None
         self.network = self.model.fast
+        self.codes = self.model.codes
         device = self.model.device
         self._most = self.places * _GROWTH.get(device.type, 1)
         values = self.network.config.decoder_widths[0] * self.model.metadata.patch**2
@@ -79,12 +80,13 @@ class FastDrawing(Drawing):
     def search(self, canvas: Canvas) -> np.ndarray:
         """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
 
-        Those in which any of the experts, whoever is to draw, is more likely than PRESENT to mark
-        something; if there are none, the likeliest. No step is needed for that.
+        Those in which any of the model's own experts, whoever is to draw, is more likely than
+        PRESENT to mark something; if there are none, the likeliest. No step is needed for that.
         """
         self.watch.begin(int(canvas.active.sum()))
         with mixed_precision(self.model.device):
-            highest = self._look_at(canvas, "searching the volume").presence.max(0)
+            presence = self._look_at(canvas, "searching the volume").presence
+        highest = presence[: self.model.known].max(0)
         return highest >= min(PRESENT, float(highest.max()))
 
     @torch.inference_mode()
@@ -115,7 +117,7 @@ class FastDrawing(Drawing):
         """
         if name != CONSENSUS:
             return self.model.panel.index_of(name)
-        experts = len(self.model.panel)
+        experts = self.model.known
         order = np.argsort(self._chances(name, sample // experts, "order", experts))
         return int(order[sample % experts])
 
@@ -131,7 +133,7 @@ class FastDrawing(Drawing):
     def _asked(self, name: str) -> list[int]:
         """Return the rows of the experts over whom an answer is the mean."""
         if name == CONSENSUS:
-            return list(range(len(self.model.panel)))
+            return list(range(self.model.known))
         return [self.model.panel.index_of(name)]
 
     def _as_told(self, presence: np.ndarray) -> np.ndarray:
@@ -255,7 +257,7 @@ class FastDrawing(Drawing):
             index = torch.tensor([at[number] for number in call.numbers], device=device)
             found = seen.features.rows(index)
             features = Features(tuple(level.to(kept) for level in found.levels), found.summary)
-            code = self.network.codes[[styles[number] for number in call.numbers]]
+            code = self.codes[[styles[number] for number in call.numbers]]
             asks.append(_Ask(call.numbers, call.places, features, code))
         return asks
 

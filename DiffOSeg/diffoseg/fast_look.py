@@ -67,7 +67,7 @@ class Seen:
         def believe(part: slice) -> Tensor:
             features = self.features.rows(rows[part])
             nothing = torch.zeros(len(features.summary), edge, edge, device=look.device)
-            code = look.network.codes[[expert] * len(nothing)]
+            code = look.codes[[expert] * len(nothing)]
             return probability(look.model, features, nothing, 0.0, code)
 
         return torch.cat(look.in_parts(len(rows), believe))
@@ -95,6 +95,7 @@ class Look:
         assert model.fast is not None
         self.model = model
         self.network: FastNetwork = model.fast
+        self.codes = model.codes
         self.canvas = canvas
         self.device = model.device
         self.in_parts = in_parts
@@ -132,9 +133,7 @@ class Look:
             seen = self.seen(group)
             at = tuple(np.array(seen.places, int).reshape(-1, 2).T)
             for expert in range(experts):
-                code = self.network.codes[[expert] * len(seen.places)]
-                logit = self.network.presence_logit(seen.features, code)
-                found = self.model.calibration.presence(logit).sigmoid()
+                found = self.model.presence_logit(seen.features, expert).sigmoid()
                 presence[expert][at] = found.cpu().numpy()
             self._answered(len(seen.places))
         return presence

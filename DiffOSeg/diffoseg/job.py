@@ -52,6 +52,7 @@ class SegmentationJob:
         preset: one of ``presets.PRESETS``, how much care to take.
         presence: what the chance that an expert marks anything is set to, in (0, 1]; None leaves
             it to the model.
+        expert_files: local experts' files, for the names in ``experts`` that are not the model's.
 
     Raises InputError where the carried voxels do not lie in the volume.
     """
@@ -70,6 +71,7 @@ class SegmentationJob:
     name: str = "volume"
     preset: str = STANDARD
     presence: float | None = None
+    expert_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         ends = np.add(self.start, self.size)
@@ -197,10 +199,11 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job's fields from parsed JSON; raises ValueError or TypeError where one is wrong."""
     region, steps, experts = values["region"], values["steps"], values["experts"]
     texts = {name: values[name] for name in ("model", "device", "modality", "name")}
-    texts["preset"] = values.get("preset", STANDARD)  # a job from before there were presets
-    if not isinstance(experts, list):
+    # A job from before there were presets, or local experts, names none.
+    texts["preset"], files = values.get("preset", STANDARD), values.get("expert_files", [])
+    if not (isinstance(experts, list) and isinstance(files, list)):
         raise TypeError
-    if not all(isinstance(text, str) for text in (*texts.values(), *experts)):
+    if not all(isinstance(text, str) for text in (*texts.values(), *experts, *files)):
         raise TypeError
     if texts["device"] not in get_args(DeviceChoice):
         raise ValueError
@@ -208,6 +211,7 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "geometry": Geometry(**values["geometry"]),
         "region": None if region is None else Box(**region),
         "experts": tuple(experts),
+        "expert_files": tuple(files),
         "steps": None if steps is None else _whole(steps),
         "samples": _whole(values["samples"]),
         "seed": _whole(values["seed"]),

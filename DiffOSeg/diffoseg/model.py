@@ -1,8 +1,10 @@
 """The model: networks, schedule, experts and what it says about itself, in one object."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,6 +13,7 @@ from .calibration import IDENTITY, Calibration
 from .diffusion import CategoricalSchedule
 from .errors import InputError
 from .experts import ExpertPanel
+from .local_expert import LocalExpert
 from .metadata import ModelMetadata
 from .networks.fast import Belief, FastNetwork, Features
 from .networks.unet import UNet
@@ -29,11 +32,12 @@ class Model:
         consensus: the network of stage I, or None.
         personal: the network of stage II, or None.
         schedule: the noise levels that they were trained with.
-        panel: the experts, in the order of the network's rows.
+        panel: the experts, in the order of the network's rows, and then the local ones.
         metadata: what the model says about itself.
         fast: the fast network, or None.
         calibration: how the fast network's logits are corrected, and over what reach its beliefs
             are drawn as pieces; the paper's are left as they are.
+        local: the experts that this model was taught, the last of the panel; see ``with_experts``.
 
     The networks answer in evaluation mode, into which they are put here.
     """
@@ -45,6 +49,7 @@ class Model:
     metadata: ModelMetadata
     fast: FastNetwork | None = None
     calibration: Calibration = IDENTITY
+    local: tuple[LocalExpert, ...] = ()
 
     def __post_init__(self) -> None:
         if not self._networks:
@@ -58,10 +63,10 @@ class Model:
         if self.consensus is not None and self.consensus.config.experts:
             raise InputError("A network that knows experts cannot be the consensus network.")
         knowing = self.personal or self.fast
-        if knowing is not None and knowing.config.experts != len(self.panel):
+        if knowing is not None and knowing.config.experts != self.known:
             raise InputError(
-                f"The network knows {knowing.config.experts} experts, but"
-                f" {len(self.panel)} are named. Name each one."
+                f"The network knows {knowing.config.experts} experts, but {self.known} are named."
+                " Name each one."
             )
         sizes = (len(self.metadata.classes), len(self.metadata.image_channels))
         for network in self._networks:
@@ -89,6 +94,38 @@ class Model:
     def experts(self) -> tuple[str, ...]:
         """Names of the experts that the model can draw like; none without an experts' network."""
         return () if self.personal is None and self.fast is None else self.panel.names
+
+    @property
+    def known(self) -> int:
+        """How many experts of the panel are the network's own, whom the consensus is about."""
+        return len(self.panel) - len(self.local)
+
+    @property
+    def codes(self) -> Tensor:
+        """The code of each expert of the panel, float32 (E, W), on the fast network's device."""
+        assert self.fast is not None
+        own = self.fast.codes[: self.known]
+        local = [torch.tensor(np.array(expert.code)) for expert in self.local]
+        return torch.cat([own, torch.stack(local).to(own.device)]) if local else own
+
+    def with_experts(self, local: Sequence[LocalExpert]) -> "Model":
+        """Return a model that shares this one's network and can also draw like local experts.
+
+        Consensus, search and every other expert answer as before, to the bit.
+
+        Args:
+            local: those it has then, in place of any that it has now.
+
+        Raises:
+            WeightsError: one was taught to other weights.
+            InputError: one has a name that is taken, or this model is of the kind "paper".
+        """
+        from .weights import check_base
+
+        check_base(self, local)
+        own = ExpertPanel(self.panel[: self.known])
+        panel = own.joined_by([expert.expert for expert in local])
+        return replace(self, panel=panel, local=tuple(local))
 
     @property
     def parameter_count(self) -> int:
@@ -142,12 +179,35 @@ class Model:
         padding = (0, -width % stride, 0, -height % stride)
         image = functional.pad(image.float(), padding, mode="replicate")
         signs = functional.pad(2.0 * x_t[:, None] - 1, padding, mode="replicate")[:, 0]
-        rows = torch.full_like(t, network.anyone) if expert is None else expert
+        if expert is None:
+            code, bias = (
+                network.codes[[network.anyone] * len(t)],
+                torch.zeros(len(t), device=self.device),
+            )
+        else:
+            code, bias = self.codes[expert], self._presence_bias[expert]
         survival = self.schedule.level(t).float()
-        belief = self.fast_belief(network.encode(image), signs, survival, network.codes[rows])
-        there = belief.presence.sigmoid()[:, None, None]
+        belief = self.fast_belief(network.encode(image), signs, survival, code)
+        there = (belief.presence + bias).sigmoid()[:, None, None]
         marked = (belief.logits.sigmoid() * there)[:, :height, :width]
         return torch.stack([1 - marked, marked], 1)
+
+    def presence_logit(self, features: Features, expert: int) -> Tensor:
+        """Return the logit that an expert marks anything at all, calibrated, (B,).
+
+        Args:
+            features: of B images.
+            expert: row of the panel.
+        """
+        assert self.fast is not None
+        logit = self.fast.presence_logit(features, self.codes[[expert] * len(features.summary)])
+        return self.calibration.presence(logit + self._presence_bias[expert])
+
+    @property
+    def _presence_bias(self) -> Tensor:
+        """What is added to each expert's logit of marking anything, (E,); 0 but for local ones."""
+        biases = [0.0] * self.known + [expert.presence_bias for expert in self.local]
+        return torch.tensor(biases, device=self.device)
 
     def fast_belief(self, features: Features, x: Tensor, survival: Tensor, code: Tensor) -> Belief:
         """Return what the fast network's ``step`` says, its context calibrated."""

@@ -186,7 +186,7 @@ class Segmenter:
             slugs={name: self.model.panel.slugs()[name] for name in results},
             warnings=warnings,
             provenance=self._provenance(
-                drawing, samples, region, preset if steps is None else None
+                drawing, samples, region, preset if steps is None else None, names
             ),
             timings={"prepare_s": prepared - begun, "sample_s": time.perf_counter() - prepared},
             stopped=watch.stopped,
@@ -259,7 +259,12 @@ class Segmenter:
             ) from error
 
     def _provenance(
-        self, drawing: Drawing, samples: int, region: Box | None, preset: str | None
+        self,
+        drawing: Drawing,
+        samples: int,
+        region: Box | None,
+        preset: str | None,
+        names: Sequence[str],
     ) -> dict[str, object]:
         metadata = self.model.metadata
         return {
@@ -267,6 +272,7 @@ class Segmenter:
             "weights_title": metadata.title,
             "weights_hash": content_hash(self.model),
             "kind": metadata.kind,
+            "local_experts": {e.name: e.hash for e in self.model.local if e.name in names},
             "notice": str(metadata.training.get("notice", "")),
             "preset": preset,
             "sampler": drawing.settings.name,

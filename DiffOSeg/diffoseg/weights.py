@@ -18,10 +18,7 @@ that size is allocated.
 
 import hashlib
 import json
-import os
-import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +45,11 @@ from .catalog import (
 from .diffusion import CategoricalSchedule
 from .errors import InputError, WeightsError
 from .experts import Expert, ExpertPanel
+from .local_expert import LocalExpert
 from .model import Model, ModelMetadata
 from .networks.config import UNetConfig
 from .networks.fast import FastConfig
+from .output.atomic import write_whole
 from .research_checkpoint import import_research_checkpoint
 from .restore import (
     Config,
@@ -70,6 +69,7 @@ __all__ = [
     "WeightsNamesError",
     "WeightsShapeError",
     "available_models",
+    "check_base",
     "content_hash",
     "import_research_checkpoint",
     "load_model",
@@ -84,7 +84,7 @@ _STORED_TYPES = ("F16", "F32", "I64")
 
 
 def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a model as one file, whole or not at all.
+    """Write a model as one file, whole or not at all; without its local experts.
 
     The file appears under its name only when it is complete and on the disk; one that was there
     before stays until then.
@@ -105,7 +105,7 @@ def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float3
     tensors = {name: _as_stored(tensor, dtype) for name, tensor in _tensors(model).items()}
     check_finite(path.name, tensors)
     description = _description(model)
-    experts = [{"name": e.name, "description": e.description} for e in model.panel]
+    experts = [{"name": e.name, "description": e.description} for e in model.panel[: model.known]]
     calibration = None if model.calibration == IDENTITY else model.calibration.to_values()
     identity = _hash(tensors, description)
     header = {
@@ -117,7 +117,7 @@ def save_model(model: Model, path: str | Path, dtype: torch.dtype = torch.float3
         "content_hash": identity,
         "checksum": _checksum(identity, experts, calibration),
     }
-    _write_whole(path, to_safetensors(tensors, metadata=header))
+    write_whole(path, to_safetensors(tensors, metadata=header))
 
 
 def load_model(path_or_name: str | Path | None = None) -> Model:
@@ -152,6 +152,30 @@ def content_hash(model: Model | str | Path) -> str:
     if not isinstance(model, Model):
         model = load_model(model)
     return _hash(_tensors(model), _description(model))
+
+
+def check_base(model: Model, local: Sequence[LocalExpert]) -> None:
+    """Raise an error, in words, unless all of these experts were taught to this model.
+
+    InputError where the model is of the kind "paper", which cannot be taught any; WeightsError
+    where an expert belongs to other weights.
+    """
+    if local and model.fast is None:
+        raise InputError(
+            "Local experts need weights of the fast kind; these are of the paper's. Choose other"
+            " weights, or leave the local experts out."
+        )
+    for expert in local:
+        if (expert.kind, expert.base_hash) != (model.metadata.kind, content_hash(model)):
+            raise WeightsError(
+                f"The expert {expert.name!r:.80} was taught to other weights than these"
+                f" ({expert.base_title:.80}). Choose those, or teach the expert anew."
+            )
+        if model.fast is not None and len(expert.code) != model.fast.config.code_width:
+            raise WeightsError(
+                f"The expert {expert.name!r:.80} has {len(expert.code)} numbers where these weights"
+                f" use {model.fast.config.code_width}. Get its file again."
+            )
 
 
 def _read(file: str, stored: Any) -> Model:
@@ -298,21 +322,3 @@ def _checksum(identity: str, experts: Any, calibration: Any = None) -> str:
     """Return the hash of all parts, the same as ever where there is no calibration."""
     corrected = "" if calibration is None else _canonical(calibration)
     return hashlib.sha256((identity + _canonical(experts) + corrected).encode()).hexdigest()
-
-
-def _write_whole(path: Path, payload: bytes) -> None:
-    """Write beside the goal, force it to the disk, then rename; leave nothing half-written."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise InputError(
-            f"{path.name}: cannot be written ({error.strerror}). Nothing was changed;"
-            " choose another folder or free some space."
-        ) from error

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,3 +28,24 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # gone already, or its folder never was
             part.unlink()
+
+
+def write_whole(path: Path, payload: bytes) -> None:
+    """Write beside the goal, force it to the disk, then rename; leave nothing half-written.
+
+    Raises InputError where the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise InputError(
+            f"{path.name}: cannot be written ({error.strerror}). Nothing was changed;"
+            " choose another folder or free some space."
+        ) from error
