@@ -1,6 +1,7 @@
 """The list of who can be asked to draw: check box, colour, name and description."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import qt
@@ -8,6 +9,8 @@ from slicer.i18n import tr as _
 
 from diffoseg.catalog import ModelCard
 from diffoseg.experts import CONSENSUS, Color, display_name
+
+from . import LocalExperts
 
 NOBODY = ("",)
 """What the parameter node holds where nobody is ticked, since an empty list there is everybody."""
@@ -43,6 +46,14 @@ def dress(table: "qt.QTableWidget", columns: int) -> None:
     table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
 
 
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    color: Color
+    text: str
+    toolTip: str
+
+
 class ExpertsTableWidget:
     """A table of one model's answers, of which some are ticked; the consensus stands first."""
 
@@ -50,8 +61,7 @@ class ExpertsTableWidget:
         """Dress the panel's table; ``onChanged`` is called with the ticked ones after a click."""
         self._table, self._count = ui.expertsTable, ui.expertsCountLabel
         self._onChanged = onChanged
-        self._card: ModelCard | None = None
-        self._answers: tuple[str, ...] = ()
+        self._rows: tuple[_Row, ...] = ()
         self._filling = False
         dress(self._table, columns=2)
         self._table.horizontalHeader().setVisible(False)
@@ -62,44 +72,43 @@ class ExpertsTableWidget:
     @property
     def ticked(self) -> tuple[str, ...]:
         """The names that are ticked, in the model's order."""
-        items = (self._table.item(row, 0) for row in range(len(self._answers)))
+        items = (self._table.item(row, 0) for row in range(len(self._rows)))
         states = [item.checkState() == qt.Qt.Checked for item in items]
-        return tuple(name for name, on in zip(self._answers, states, strict=True) if on)
+        return tuple(row.name for row, on in zip(self._rows, states, strict=True) if on)
 
     def setCard(self, card: ModelCard | None) -> None:
         """List what a model can answer; None empties the table."""
-        if card is self._card:
+        rows = _rowsOf(card) if card else ()
+        if rows == self._rows:
             return
-        self._card = card
-        self._answers = card.answers if card else ()
+        self._rows = rows
         self._filling = True
-        self._table.setRowCount(len(self._answers))
-        for row, name in enumerate(self._answers):
-            assert card is not None
-            self._fillRow(row, name, card)
+        self._table.setRowCount(len(rows))
+        for index, row in enumerate(rows):
+            self._fillRow(index, row)
         self._filling = False
         fitHeight(self._table, headerRows=0)
 
     def setTicked(self, names: Sequence[str]) -> None:
         """Tick some names; an empty sequence ticks everybody. Unknown names are passed over."""
         self._filling = True
-        for row, name in enumerate(self._answers):
-            on = not names or name in names
-            self._table.item(row, 0).setCheckState(qt.Qt.Checked if on else qt.Qt.Unchecked)
+        for index, row in enumerate(self._rows):
+            on = not names or row.name in names
+            self._table.item(index, 0).setCheckState(qt.Qt.Checked if on else qt.Qt.Unchecked)
         self._filling = False
         self._showCount()
 
-    def _fillRow(self, row: int, name: str, card: ModelCard) -> None:
-        item = qt.QTableWidgetItem(display_name(name))
-        item.setIcon(swatch(card.panel.color_of(name)))
+    def _fillRow(self, index: int, row: _Row) -> None:
+        item = qt.QTableWidgetItem(display_name(row.name))
+        item.setIcon(swatch(row.color))
         item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled)
         item.setCheckState(qt.Qt.Checked)
-        self._table.setItem(row, 0, item)
-        text = _describe(name, card)
-        description = qt.QTableWidgetItem(text)
+        item.setToolTip(row.toolTip)
+        self._table.setItem(index, 0, item)
+        description = qt.QTableWidgetItem(row.text)
         description.setFlags(qt.Qt.ItemIsEnabled)
-        description.setToolTip(text)
-        self._table.setItem(row, 1, description)
+        description.setToolTip(row.toolTip)
+        self._table.setItem(index, 1, description)
         self._table.resizeColumnToContents(0)
 
     def _onCellChanged(self, _row: int, column: int) -> None:
@@ -117,12 +126,24 @@ class ExpertsTableWidget:
     def _changed(self) -> None:
         self._showCount()
         ticked = self.ticked
-        self._onChanged(() if ticked == self._answers else ticked or NOBODY)
+        self._onChanged(() if len(ticked) == len(self._rows) else ticked or NOBODY)
 
     def _showCount(self) -> None:
         self._count.text = _("{ticked} of {all} will be drawn").format(
-            ticked=len(self.ticked), all=len(self._answers)
+            ticked=len(self.ticked), all=len(self._rows)
         )
+
+
+def _rowsOf(card: ModelCard) -> tuple[_Row, ...]:
+    """Return a line for each who can be asked; those who were taught here say so."""
+    taught, rows = LocalExperts.taughtAmong(card), []
+    for name in card.answers:
+        if name in taught:
+            text, toolTip = LocalExperts.inAWord(taught[name]), LocalExperts.inAll(taught[name])
+        else:
+            text = toolTip = _describe(name, card)
+        rows.append(_Row(name, card.panel.color_of(name), text, toolTip))
+    return tuple(rows)
 
 
 def _describe(name: str, card: ModelCard) -> str:

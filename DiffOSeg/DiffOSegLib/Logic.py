@@ -15,7 +15,7 @@ from diffoseg.errors import DependencyError, InputError, WeightsError
 from diffoseg.geometry import Box
 from diffoseg.workload import tile_evaluations
 
-from . import Dependencies, Presence, SceneInputs
+from . import Dependencies, LocalExperts, Presence, SceneInputs
 from .Parameters import DiffOSegParameterNode
 from .Run import Listener, ResultSink, Run, RunEvent
 from .RunRequest import RunRequest
@@ -84,7 +84,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def requestIn(self, region: Box | None, parameterNode: DiffOSegParameterNode) -> RunRequest:
         """Return the same as :meth:`requestFrom`, for another region than the panel's."""
         SceneInputs.checkVolume(parameterNode.inputVolume)
-        card = read_card(parameterNode.model or None)
+        card = LocalExperts.cardFor(parameterNode.model)
         return RunRequest(
             volumeNodeID=parameterNode.inputVolume.GetID(),
             region=region,
@@ -308,9 +308,5 @@ def _experts(chosen: tuple[str, ...], card: ModelCard) -> tuple[str, ...]:
     """Return who is asked, in the model's order; nobody chosen means everyone."""
     unknown = [name for name in chosen if name not in card.answers]
     if unknown:
-        raise InputError(
-            _("The model does not know {names}. Choose among {answers}.").format(
-                names=", ".join(unknown), answers=", ".join(card.answers)
-            )
-        )
+        raise InputError(LocalExperts.notThere(unknown))
     return tuple(name for name in card.answers if name in chosen) if chosen else card.answers

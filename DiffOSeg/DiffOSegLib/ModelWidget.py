@@ -8,6 +8,8 @@ from slicer.i18n import tr as _
 from diffoseg.catalog import ModelCard, available_cards, read_card
 from diffoseg.errors import WeightsError
 
+from . import LocalExperts
+from .ExpertsTableWidget import NOBODY
 from .Parameters import DiffOSegParameterNode
 from .SceneInputs import modalityOf
 from .Sentences import noModel
@@ -28,16 +30,31 @@ class ModelWidget:
 
     @property
     def card(self) -> ModelCard | None:
-        """The chosen model's description; None where there is no model at all."""
-        name = self._parameters.model if self._parameters else ""
-        return self._cards.get(name)
+        """The chosen model's description, with whom it was taught; None without any model."""
+        card = self._cards.get(self._parameters.model if self._parameters else "")
+        return card and LocalExperts.withTaught(card)
 
     def setParameters(self, parameters: DiffOSegParameterNode | None) -> tuple[str, ...]:
         """Show and change this parameter node; return sentences on what it asks for in vain."""
         self._parameters = parameters
-        sentences = self._sentences(parameters) if parameters else ()
+        sentences = (*self._useModel(), *self.dropUnknown())
         self.update()
         return sentences
+
+    def dropUnknown(self) -> tuple[str, ...]:
+        """Untick experts who are not, or no longer, there; return a sentence where there are any.
+
+        Where nobody is left, nobody is ticked: everybody is not who was asked for.
+        """
+        parameters, card = self._parameters, self.card
+        if parameters is None or card is None:
+            return ()
+        unknown = [name for name in parameters.experts if name not in (*card.answers, *NOBODY)]
+        if not unknown:
+            return ()
+        known = [name for name in parameters.experts if name in card.answers]
+        parameters.experts = known or list(NOBODY)
+        return (LocalExperts.notThere(unknown),)
 
     def foreseen(self) -> tuple[str, ...]:
         """Return in which ways the chosen volume is unlike what the model was trained for.
@@ -69,28 +86,18 @@ class ModelWidget:
         self._ui.noticeLabel.text = card.notice if card else combo.toolTip
         self._ui.noticeLabel.visible = bool(self._ui.noticeLabel.text)
 
-    def _sentences(self, parameters: DiffOSegParameterNode) -> tuple[str, ...]:
-        """Put a usable model and usable experts in place of unknown ones, and say so."""
-        sentences = []
-        asked = parameters.model
-        if asked not in self._cards and not self._found(asked):
-            parameters.model = ""
-            sentences.append(
-                _(
-                    "The scene asks for the model {name}, which is not on this computer. The"
-                    " default model is chosen instead."
-                ).format(name=PurePath(asked).name)
-            )
-        card = self.card
-        unknown = [name for name in parameters.experts if card and name not in (*card.answers, "")]
-        if card and unknown:
-            parameters.experts = [name for name in parameters.experts if name in card.answers]
-            sentences.append(
-                _("The scene asks for experts whom this model does not know: {names}.").format(
-                    names=", ".join(unknown)
-                )
-            )
-        return tuple(sentences)
+    def _useModel(self) -> tuple[str, ...]:
+        """Put the default model in place of one that is not there, and say so."""
+        parameters = self._parameters
+        if parameters is None or parameters.model in self._cards or self._found(parameters.model):
+            return ()
+        asked, parameters.model = parameters.model, ""
+        return (
+            _(
+                "The scene asks for the model {name}, which is not on this computer. The default"
+                " model is chosen instead."
+            ).format(name=PurePath(asked).name),
+        )
 
     def _found(self, pathOrName: str) -> bool:
         try:

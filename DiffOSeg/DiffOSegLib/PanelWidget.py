@@ -13,7 +13,7 @@ from diffoseg.catalog import ModelCard
 from diffoseg.errors import DiffOSegError, WeightsError
 from diffoseg.version import __version__
 
-from . import SceneInputs, SegmentTags
+from . import LocalExperts, SceneInputs, SegmentTags
 from .CompareWidget import CompareWidget, scanOf
 from .ComparisonViews import ComparisonViews
 from .ExpertsTableWidget import NOBODY, ExpertsTableWidget
@@ -73,6 +73,7 @@ class PanelWidget(VTKObservationMixin):
         )
         self._connect()
         self._observeScene()
+        self._stopObservingExperts = LocalExperts.observe(self._onTaughtExperts)
         self.takeParameterNode()
 
     def enter(self) -> None:
@@ -82,7 +83,7 @@ class PanelWidget(VTKObservationMixin):
         self._compare.bindKeys()
         if self.logic.description is None:
             self._run.describe()
-        self._update()
+        self._onTaughtExperts()  # another Slicer may have changed them
 
     def exit(self) -> None:
         """Step back for another module; a run goes on."""
@@ -90,6 +91,7 @@ class PanelWidget(VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Let go of everything, for good: nothing here may be called again."""
+        self._stopObservingExperts()
         self._settle.stop()
         self._settle.disconnect("timeout()", self._update)
         self._compare.releaseKeys()
@@ -179,6 +181,12 @@ class PanelWidget(VTKObservationMixin):
     def _onExperts(self, ticked: tuple[str, ...]) -> None:
         if self.parameters:
             self.parameters.experts = list(ticked)
+
+    def _onTaughtExperts(self) -> None:
+        """List those who were taught here anew; what they drew stays in the scene."""
+        for sentence in self._model.dropUnknown():
+            self._run.addNote(sentence)
+        self._update()
 
     # --- a run -----------------------------------------------------------------------------------
 

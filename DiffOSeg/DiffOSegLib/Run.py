@@ -8,7 +8,7 @@ import time
 import traceback
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -16,12 +16,11 @@ from typing import Protocol, cast
 import slicer
 from slicer.i18n import tr as _
 
-from diffoseg.catalog import read_card
 from diffoseg.errors import DiffOSegError, InputError
 from diffoseg.experts import display_name
 from diffoseg.job import IMAGE, DeviceChoice, SegmentationJob, carried_voxels
 
-from . import SceneInputs
+from . import LocalExperts, SceneInputs
 from .RunRequest import RunRequest
 from .WorkerClient import CANCELLED, Message, WorkerClient
 from .WorkerProcess import temporaryFolder
@@ -185,7 +184,8 @@ class Run:
         if volumeNode is None:
             raise InputError(_("The volume is no longer in the scene. Choose another one."))
         SceneInputs.checkVolume(volumeNode)
-        card = read_card(request.model or None)
+        card = LocalExperts.cardFor(request.model)
+        taught = LocalExperts.filesFor(card, request.experts)
         geometry = SceneInputs.geometryOf(volumeNode)
         start, size = carried_voxels(geometry, request.region, card.metadata)
         self._folder = Path(tempfile.mkdtemp(prefix="diffoseg-", dir=temporaryFolder()))
@@ -204,10 +204,16 @@ class Run:
             name="volume",
             preset=request.preset,
             presence=request.presence,
+            expert_files=self._copied(taught),
         )
         job.write(self._folder)
         yield
         yield from SceneInputs.writeImage(volumeNode, start, size, self._folder / IMAGE)
+
+    def _copied(self, files: Iterable[Path]) -> tuple[str, ...]:
+        """Copy small files to the job's own, so that they may be deleted while it runs."""
+        assert self._folder is not None
+        return tuple(str(shutil.copy2(file, self._folder)) for file in files)
 
     def _ask(self) -> bool:
         """Ask the worker, once it has let go of a run that was abandoned."""

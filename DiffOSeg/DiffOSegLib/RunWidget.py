@@ -106,6 +106,10 @@ class RunWidget:
         self._notes = tuple(sentences)
         self._showNotes()
 
+    def addNote(self, sentence: str) -> None:
+        """Show one sentence more of the kind that :meth:`setNotes` shows."""
+        self.setNotes((*self._notes, sentence))
+
     def setForeseen(self, sentences: Sequence[str]) -> None:
         """Show what is known to be amiss before a run, above the notes."""
         self._foreseen = tuple(sentences)
@@ -183,7 +187,7 @@ class RunWidget:
 
     def _onEvent(self, event: RunEvent) -> None:
         if event.kind == "note":
-            self.setNotes((*self._notes, event.sentence))
+            self.addNote(event.sentence)
         elif event.kind == "progress":
             self._showProgress(event)
         elif event.kind == "result" and self._results:

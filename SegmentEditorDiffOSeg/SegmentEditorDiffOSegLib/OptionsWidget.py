@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .OfferedExperts import OfferedExpert
 from .Operations import Operation
 
 REGION_SEGMENT, REGION_ROI = "segment", "roi"
@@ -46,6 +47,7 @@ class OptionsWidget:
             " allows it. Undo takes it back in one step."
         )
         self._rows: dict[str, tuple[Any, Any]] = {}
+        self._experts: tuple[OfferedExpert, ...] = ()
 
     def addTo(self, scriptedEffect: Any) -> None:
         """Add the rows to the effect's form and name the widgets, so that tests find them."""
@@ -87,17 +89,19 @@ class OptionsWidget:
         self.modelCombo.blockSignals(blocked)
         self.showRow("model", len(titles) > 1)
 
-    def setExperts(self, experts: Sequence[tuple[str, str, tuple[float, float, float]]]) -> None:
-        """Offer answers, (name, shown name, colour) each; a list that is there already is kept."""
+    def setExperts(self, experts: Sequence[OfferedExpert]) -> None:
+        """Offer answers; a list that is there already is kept."""
         from DiffOSegLib.ExpertsTableWidget import swatch
 
-        combo, names = self.expertCombo, [name for name, *_ in experts]
-        if [combo.itemData(index) for index in range(combo.count)] == names:
+        combo = self.expertCombo
+        if self._experts == tuple(experts):
             return
+        self._experts = tuple(experts)
         blocked = combo.blockSignals(True)
         combo.clear()
-        for name, shown, color in experts:
-            combo.addItem(swatch(color), shown, name)
+        for expert in experts:
+            combo.addItem(swatch(expert.color), expert.shown, expert.name)
+            combo.setItemData(combo.count - 1, expert.toolTip, qt.Qt.ToolTipRole)
         combo.blockSignals(blocked)
 
     def showState(self, *, ready: bool, running: bool, answered: bool) -> None:

@@ -34,6 +34,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._sentence = ""
         self._notes: list[str] = []
         self._connections: list[tuple[Any, str, Any]] = []
+        self._stopObservingExperts: Any = None
 
     # -- what Slicer asks
 
@@ -118,6 +119,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
         self.options.roiSelector.setMRMLScene(None)
+        if self._stopObservingExperts is not None:
+            self._stopObservingExperts()
         self._connections = []
 
     def interactionNodeModified(self, interactionNode: Any) -> None:
@@ -232,11 +235,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _openEngine(self) -> None:
         """Import what the DiffOSeg module brings; raises ImportError where it is not there."""
+        from DiffOSegLib import LocalExperts
         from DiffOSegLib.Logic import TICK_MS
         from DiffOSegLib.Parameters import LARGEST_MARGIN_MM, MOST_SAMPLES
 
         from .Proposal import Proposal
 
+        self._stopObservingExperts = LocalExperts.observe(self.updateGUIFromMRML)
         self._timer.setInterval(TICK_MS)
         self.options.setLimits(MOST_SAMPLES, LARGEST_MARGIN_MM)
         self.proposal = Proposal(self.scriptedEffect, self._onChange, self._onProgress)
@@ -254,15 +259,20 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self._sentence = noModel()
 
     def _fillExperts(self) -> None:
-        """Offer the answers of the chosen model."""
-        from diffoseg.experts import display_name
+        """Offer the answers of the chosen model; one that is not there any more is given up."""
+        from DiffOSegLib import LocalExperts
+
+        from .OfferedExperts import offeredBy
 
         card = self._cards.get(chosen(self.options.modelCombo))
         if card is None:
             return
-        self.options.setExperts(
-            [(name, display_name(name), card.panel.color_of(name)) for name in card.answers]
-        )
+        offered = offeredBy(card)
+        self.options.setExperts(offered)
+        asked, first = self.scriptedEffect.parameter("Expert"), offered[0].name
+        if asked not in [expert.name for expert in offered]:
+            self._sentence = LocalExperts.goneFor(asked, first)
+            self.scriptedEffect.setParameter("Expert", first)
 
     def _makeBox(self) -> None:
         from DiffOSegLib import SceneInputs

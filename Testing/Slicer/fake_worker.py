@@ -10,6 +10,7 @@ broken-torch.
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def save(path, array):
 
 
 def result_of(job_id, folder, name, size, samples):
-    slug = name.lower().replace(" ", "-")
+    slug = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
     inside = np.zeros(size[::-1], bool)
     inside[tuple(slice(n // 4, max(n - n // 4, 1)) for n in size[::-1])] = True
     probability, drawings = f"probability_{slug}.npy", f"samples_{slug}.npy"
