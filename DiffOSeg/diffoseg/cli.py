@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from . import commands
+from . import commands, train_commands
 from .allocator import keep_freed_memory
 from .errors import (
     CancelledError,
@@ -154,6 +154,14 @@ def _add_segment(group: _Group) -> None:
     parser.add_argument(
         "--experts", default="all", help='all, or names: consensus,"Expert 1" (default: all)'
     )
+    parser.add_argument(
+        "--expert-file",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="an expert that was taught to the model, beside its own; may be given again",
+    )
     parser.add_argument("--samples", type=int, default=8, help="drawings per expert (default: 8)")
     _add_effort(parser)
     parser.add_argument(
@@ -219,12 +227,17 @@ def _add_train(group: _Group) -> None:
     train = group.add_parser("train", help="Train on a cohort of your own.")
     stages = train.add_subparsers(metavar="STAGE", required=True)
     for name, run, summary in (
-        ("stage1", commands.train_stage1, "Train the consensus from nothing."),
-        ("stage2", commands.train_stage2, "Train the experts, starting from stage 1's weights."),
-        ("fast", commands.train_fast, "Train the fast kind, all experts at once, from nothing."),
+        ("stage1", train_commands.stage1, "Train the consensus from nothing."),
+        ("stage2", train_commands.stage2, "Train the experts, starting from stage 1's weights."),
+        ("fast", train_commands.fast, "Train the fast kind, all experts at once, from nothing."),
     ):
         parser = _command(stages, name, run, summary)
-        parser.add_argument("cohort", type=Path, metavar="COHORT", help="folder with cohort.json")
+        parser.add_argument(
+            "cohort",
+            type=Path,
+            metavar="COHORT",
+            help="folder with cohort.json, or a list of cases (.json)",
+        )
         parser.add_argument(
             "--out",
             type=Path,
@@ -242,6 +255,38 @@ def _add_train(group: _Group) -> None:
             _add_grid(parser)
         else:
             parser.add_argument("--from", dest="start", required=True, metavar="WEIGHTS")
+    _add_expert(stages)
+
+
+def _add_expert(stages: _Group) -> None:
+    parser = _command(
+        stages, "expert", train_commands.expert, "Teach a model new experts from a few cases."
+    )
+    parser.add_argument(
+        "cases", type=Path, metavar="LIST.json", help="images and the segments drawn on them"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="for expert files and curves; a run that was stopped goes on from here",
+    )
+    parser.add_argument(
+        "--expert",
+        action="append",
+        metavar="NAME",
+        help="whom to teach; may be given again (default: everybody in the list)",
+    )
+    parser.add_argument(
+        "--corrects",
+        default="",
+        metavar="NAME",
+        help="one of the model's own experts to begin with (default: the mean of them)",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    _add_weights(parser)
+    _add_device(parser)
 
 
 def _add_new_model(parser: argparse.ArgumentParser) -> None:
@@ -292,4 +337,9 @@ def _add_cohort(group: _Group) -> None:
 
 def _add_info(group: _Group) -> None:
     parser = _command(group, "info", commands.info, "Show versions, the device and a model's card.")
-    parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help="(default: the built-in)")
+    parser.add_argument(
+        "weights",
+        nargs="?",
+        metavar="FILE",
+        help="a model, or a taught expert (default: the built-in model)",
+    )

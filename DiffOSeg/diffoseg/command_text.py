@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .catalog import one_line
 from .experts import display_name
+from .local_expert import summary_of
+from .metadata import is_number
 from .presets import PRESETS, sampler_of
 
 if TYPE_CHECKING:
     from .comparison import ExpertRow
+    from .local_expert import ExpertCard
     from .model import Model
 
 
@@ -49,6 +53,34 @@ def presets_of(model: "Model") -> str:
 
     about, reach = model.metadata, model.calibration.reach
     return "; ".join(f"{preset}: {said(*sampler_of(preset, about, reach))}" for preset in PRESETS)
+
+
+def expert_text(card: "ExpertCard") -> str:
+    """Return what a taught expert's file says of itself; anyone may have written it."""
+    told = card.training
+    checked = told.get("validation")
+    best = checked.get("best") if isinstance(checked, Mapping) else None
+    rows = {
+        "taught to": card.base_title,
+        "base hash": card.base_hash,
+        "cases": told.get("cases"),
+        "slices": told.get("slices"),
+        "began as": told.get("corrects"),
+        "date": told.get("date"),
+        "best of others": f"Dice {best:.2f}" if is_number(best) else None,
+        "made by": f"diffoseg {card.code_version}",
+        "hash": card.hash,
+    }
+    lines = [f"  {label:<14} {one_line(str(value))}" for label, value in rows.items() if value]
+    return "\n".join(
+        [
+            card.name,
+            *lines,
+            summary_of(told),
+            "It describes how a person draws: treat it as personal data.",
+            "For demonstration and testing, not for clinical use.",
+        ]
+    )
 
 
 def curve_of(curve: Mapping[str, Any]) -> str:

@@ -7,11 +7,10 @@ import csv
 import platform
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .command_text import curve_of, networks_of, presets_of, table_of
+from .command_text import curve_of, expert_text, networks_of, presets_of, table_of
 from .errors import InputError
 from .experts import CONSENSUS
 from .presets import sampler_of
@@ -21,27 +20,25 @@ from .version import __version__
 if TYPE_CHECKING:
     import torch
 
-    from .cohorts.case import Case
     from .geometry import Box
     from .job import Comparison
-    from .metadata import ModelMetadata
     from .model import Model
-    from .training.loop import LoopSettings
     from .volume import Volume
-
-MODEL_FILE = "model.safetensors"
 
 T = TypeVar("T")
 
 
 def segment(arguments: Namespace) -> None:
     """Draw a volume as the consensus and as every expert asked for, and write the results."""
+    from .local_expert import load_expert
     from .output.files import prepare_folder
     from .reading import read_region, read_volume
     from .weights import load_model
 
     prepare_folder(arguments.out)
     model = load_model(arguments.weights)
+    if arguments.expert_file:
+        model = model.with_experts([load_expert(file) for file in arguments.expert_file])
     experts = chosen_experts(arguments.experts, model)
     volume = read_volume(arguments.volume, series=arguments.series)
     region = read_region(arguments.region, volume) if arguments.region else None
@@ -79,83 +76,6 @@ def import_checkpoint(arguments: Namespace) -> None:
     )
     save_model(model, arguments.out)
     print(f"Wrote {arguments.out.name}: {networks_of(model)}.")
-
-
-def train_stage1(arguments: Namespace) -> None:
-    """Train a consensus network on a cohort folder."""
-    from .cohorts.folder import read_cohort
-    from .device import chosen_device
-    from .networks.config import compact_config, published_config
-    from .training.prepare import prepare
-    from .training.stage1 import train_consensus
-
-    cohort = read_cohort(arguments.cohort)
-    metadata = _metadata_for(cohort[0], arguments)
-    sizes = published_config if arguments.network == "published" else compact_config
-    training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
-    with Progress() as progress:
-        model = train_consensus(
-            training,
-            held_out,
-            sizes("stage1", image_channels=1),
-            metadata,
-            _loop_settings(arguments, metadata),
-            arguments.out,
-            strategy=arguments.consensus,
-            device=chosen_device(arguments.device),
-            progress=progress,
-        )
-    _save_trained(model, arguments.out)
-
-
-def train_fast(arguments: Namespace) -> None:
-    """Train a fast network on a cohort folder."""
-    from .cohorts.folder import read_cohort
-    from .device import chosen_device
-    from .training.fast import STEPS, train_fast
-    from .training.prepare import prepare
-
-    cohort = read_cohort(arguments.cohort)
-    metadata = replace(_metadata_for(cohort[0], arguments), kind="fast", steps=STEPS)
-    training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
-    with Progress() as progress:
-        model = train_fast(
-            training,
-            held_out,
-            metadata,
-            _loop_settings(arguments, metadata),
-            arguments.out,
-            device=chosen_device(arguments.device),
-            progress=progress,
-        )
-    _save_trained(model, arguments.out)
-
-
-def train_stage2(arguments: Namespace) -> None:
-    """Train the experts' network on a cohort folder, from a model of stage 1."""
-    from .cohorts.folder import read_cohort
-    from .device import chosen_device
-    from .training.prepare import SPLIT, prepare
-    from .training.stage2 import train_personal
-    from .weights import load_model
-
-    base = load_model(arguments.start)
-    # The patients that stage 1 held out stay held out.
-    first = Path(arguments.start).parent
-    split = first if (first / SPLIT).exists() else arguments.out
-    cohort = read_cohort(arguments.cohort)
-    training, held_out = prepare(cohort, base.metadata, split, arguments.seed)
-    with Progress() as progress:
-        model = train_personal(
-            training,
-            held_out,
-            base,
-            _loop_settings(arguments, base.metadata),
-            arguments.out,
-            device=chosen_device(arguments.device),
-            progress=progress,
-        )
-    _save_trained(model, arguments.out)
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -198,14 +118,18 @@ def cohort_phantom(arguments: Namespace) -> None:
 
 
 def info(arguments: Namespace) -> None:
-    """Print versions, the device, and what a model says about itself."""
+    """Print versions, the device, and what a model, or a taught expert, says about itself."""
     import torch
 
     from .device import best_device
+    from .local_expert import SUFFIX, read_expert_card
     from .weights import content_hash, load_model
 
     print(f"diffoseg {__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     print(f"Device: {_named(best_device())}, {torch.get_num_threads()} threads")
+    if arguments.weights and arguments.weights.endswith(SUFFIX):
+        print(f"\n{expert_text(read_expert_card(arguments.weights))}")
+        return
     model = load_model(arguments.weights)
     about = model.metadata
     print(f"\n{about.title}")
@@ -273,42 +197,6 @@ def _named(device: "torch.device") -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _metadata_for(first: "Case", arguments: Namespace) -> "ModelMetadata":
-    """Return what a new model says of itself, from a cohort's first case and the arguments."""
-    from .intensity import IntensityMapping
-    from .metadata import ModelMetadata
-
-    modality = first.volume.modality or "CT"
-    lung_window = IntensityMapping("window", -1000.0, 400.0)
-    return ModelMetadata(
-        title=f"Trained on {arguments.cohort.resolve().name}",
-        image_channels=(modality,),
-        intensity=lung_window if modality == "CT" else IntensityMapping("percentiles", 1.0, 99.0),
-        spacing_mm=arguments.spacing,
-        patch=arguments.patch,
-        mask_distance=1.0,  # measured by the training
-        modality=modality,
-    )
-
-
-def _loop_settings(arguments: Namespace, metadata: "ModelMetadata") -> "LoopSettings":
-    from .training.loop import LoopSettings
-
-    return LoopSettings(
-        iterations=arguments.iterations,
-        batch=arguments.batch,
-        edge=metadata.patch,
-        seed=arguments.seed,
-    )
-
-
-def _save_trained(model: "Model", folder: Path) -> None:
-    from .weights import save_model
-
-    save_model(model, folder / MODEL_FILE)
-    print(f"Trained {networks_of(model)}. The model is {folder / MODEL_FILE}")
 
 
 def _counted(cases: Iterable[T], total: int, progress: Progress, what: str) -> Iterator[T]:
