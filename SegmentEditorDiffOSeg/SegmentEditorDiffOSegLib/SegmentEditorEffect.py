@@ -35,6 +35,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._notes: list[str] = []
         self._connections: list[tuple[Any, str, Any]] = []
         self._stopObservingExperts: Any = None
+        self._isActive = False
 
     # -- what Slicer asks
 
@@ -100,15 +101,17 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def activate(self) -> None:
         """Offer the models that there are now: the reader chose this effect."""
+        self._isActive = True
         if self.proposal is not None:
-            self._sentence = ""
             self._fillModels()
         self.updateGUIFromMRML()
 
     def deactivate(self) -> None:
         """Leave nothing in the views: the reader chose another effect."""
+        self._isActive = False
         if self.proposal is not None:
             self.proposal.discard()
+            self._sentence = ""
 
     def cleanup(self) -> None:
         """Let go of everything that keeps the effect alive; harmless a second time."""
@@ -223,6 +226,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         operation = Operation(self.scriptedEffect.parameter("Operation"))
         self._attempt(lambda: self.proposal.apply(operation))
 
+    def _onTaughtExperts(self) -> None:
+        """List those who were taught here anew; what they drew stays."""
+        if self._isActive:
+            self.updateGUIFromMRML()
+
     def _onTick(self) -> None:
         from DiffOSegLib.Logic import sharedLogic
 
@@ -241,7 +249,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
         from .Proposal import Proposal
 
-        self._stopObservingExperts = LocalExperts.observe(self.updateGUIFromMRML)
+        self._stopObservingExperts = LocalExperts.observe(self._onTaughtExperts)
         self._timer.setInterval(TICK_MS)
         self.options.setLimits(MOST_SAMPLES, LARGEST_MARGIN_MM)
         self.proposal = Proposal(self.scriptedEffect, self._onChange, self._onProgress)
