@@ -102,36 +102,34 @@ def expert(arguments: Namespace) -> None:
     """Teach a fast model new experts, one after the other, from a list of cases that they drew."""
     from .cohorts.datalist import read_datalist
     from .device import chosen_device
+    from .experts import Expert
     from .output.files import prepare_folder
     from .weights import load_model
 
     device = chosen_device(arguments.device)
     base = load_model(arguments.weights).to(device)
     cases = read_datalist(arguments.cases)
-    everyone = _newcomers(cases.experts, base)
-    names = arguments.expert or cases.experts
+    names = tuple(arguments.expert or cases.experts)
+    if not names:
+        raise InputError(f"{arguments.cases.name} names no expert. Say who drew: --expert NAME.")
+    base.panel.joined_by([Expert(name) for name in names])  # refuses a name that is taken
+    newcomers = _newcomers((*cases.experts, *names), base)
+    cohorts = {name: cases.cohort(name) for name in names}
     prepare_folder(arguments.out)
     finished = []
-    for name in names:
-        if name not in everyone:
-            raise InputError(
-                f"Nobody in the list is called {name!r:.80}. It has: {', '.join(everyone)}."
-            )
-        newcomer, slug = everyone[name]
+    for name, cohort in cohorts.items():
+        newcomer, slug = newcomers[name]
         finished.append(arguments.out / f"{slug}.training")
-        _teach(base, cases.cohort(name), newcomer, finished[-1], slug, arguments)
+        _teach(base, cohort, newcomer, finished[-1], slug, arguments)
     for folder in finished:  # kept until all are there, so that a run goes on where it was
         rmtree(folder)
 
 
 def _newcomers(names: Sequence[str], base: "Model") -> "dict[str, tuple[Expert, str]]":
-    """Return each name's expert, in a colour of its own, and what its files are called.
-
-    Raises InputError where the model has an expert of this name.
-    """
+    """Return each name's expert, in a colour of its own, and what its files are called."""
     from .experts import Expert, ExpertPanel, unused_color
 
-    base.panel.joined_by([Expert(name) for name in names])
+    names = tuple(dict.fromkeys(names))
     slugs = ExpertPanel.of(*names).slugs()
     taken = [base.panel.color_of(name) for name in base.panel.names]
     newcomers = {}

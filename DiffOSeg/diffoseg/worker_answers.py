@@ -24,6 +24,7 @@ from .errors import WeightsError
 from .experts import CONSENSUS
 from .fast_look import probability
 from .job import Comparison, ExpertResult, SegmentationJob
+from .local_expert import load_expert
 from .output.atomic import replacing
 from .segmentation import Segmenter, Started
 from .version import __version__
@@ -59,7 +60,15 @@ class Engine:
         if self._loaded is None or self._loaded[0] != wanted:
             self._loaded = self._taught = None  # that memory is free before the next needs it
             self._loaded = wanted, Segmenter(load_model(path), device)
-        return self._loaded[1]
+        base = self._loaded[1]
+        if not expert_files:
+            return base
+        files = [Path(file) for file in expert_files]
+        taught = (wanted, *map(_state, files))
+        if self._taught is None or self._taught[0] != taught:
+            with_them = base.model.with_experts([load_expert(file) for file in files])
+            self._taught = taught, Segmenter(with_them, device)
+        return self._taught[1]
 
     def describe(self, choice: str, model: str = "") -> Event:
         """Return the description of a device, and how fast a model is there.
@@ -99,7 +108,7 @@ class Engine:
             DiffOSegError: as the parts do that read, draw and write.
         """
         job = SegmentationJob.read(folder)
-        segmenter = self.segmenter(job.model, chosen_device(job.device))
+        segmenter = self.segmenter(job.model, chosen_device(job.device), job.expert_files)
         volume = job.volume(folder)
         if not begin():
             return

@@ -14,10 +14,10 @@ from .device import chosen_device, line_about
 from .errors import CancelledError
 from .local_expert import LocalExpert, load_expert, save_expert, summary_of
 from .segmentation import Segmenter
-from .training.expert import CHECKPOINT, ExpertPoint, train_expert
+from .training.expert import ExpertPoint, train_expert
 from .training.expert_settings import ExpertSettings, expected_seconds
 from .training.expert_slices import expert_slices
-from .training_job import RESULT, TrainingJob
+from .training_job import CHECKPOINT, RESULT, TrainingJob
 from .worker_answers import Engine, Event, Pace, Send, plain
 
 
@@ -65,14 +65,23 @@ def _trained(
     send: Send,
 ) -> LocalExpert:
     pace = Pace(send)
+
+    def note(sentence: str) -> None:
+        send({"event": "note", "sentence": sentence})
+
     base, device = segmenter.model, segmenter.device
     slices = expert_slices(
-        job.cohort(folder), job.expert.name, base.metadata, progress=pace, cancel=cancelled
+        job.cohort(folder),
+        job.expert.name,
+        base.metadata,
+        progress=pace,
+        cancel=cancelled,
+        note=note,
     )
     if cancelled():
         raise CancelledError("Training was stopped before it began.")
     if (folder / CHECKPOINT).exists():
-        send({"event": "note", "sentence": "Going on where the training was stopped."})
+        note("Going on where the training was stopped.")
     send(
         {
             "event": "started",
