@@ -229,13 +229,21 @@ class ModelGrid:
 
         Raises InputError where the region is wholly outside the volume.
         """
-        whole = GridWindow((0, 0, 0), self.shape)
         if box is None:
-            return whole
+            return GridWindow((0, 0, 0), self.shape)
         self.geometry.require_overlap(box)
-        corners = self._to_grid(self.geometry.point_to_index(_corners(box.lower, box.upper)))
+        return self._touched(self.geometry.point_to_index(_corners(box.lower, box.upper)))
+
+    def window_of_voxels(self, start: Sequence[int], size: Sequence[int]) -> GridWindow:
+        """Return the pixels that the ``size`` (i, j, k) voxels from voxel ``start`` on touch."""
+        low = np.subtract(start, 0.5)
+        return self._touched(_corners(low.tolist(), (low + size).tolist()))
+
+    def _touched(self, ijk: np.ndarray) -> GridWindow:
+        """Return the pixels between corners (8, 3) at fractional indices, clipped to the volume."""
+        corners = self._to_grid(ijk)
         start, stop = [], []
-        for low, high, count in zip(corners.min(0), corners.max(0), whole.size, strict=True):
+        for low, high, count in zip(corners.min(0), corners.max(0), self.shape, strict=True):
             first = min(max(floor(low + 0.5 + _TOLERANCE), 0), count - 1)
             last = min(max(ceil(high - 0.5 - _TOLERANCE), first), count - 1)
             start.append(first)

@@ -35,6 +35,7 @@ FLOORS = (
     | {"segment_tags", "waiting"}
     | {"allocator", "device"},
     {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
+    | {"same_grid"}
     | {"catalog", "field_of_view", "workload", "presets", "local_expert", "expert_library"}
     | MATHEMATICS.keys(),
     {
@@ -46,6 +47,8 @@ FLOORS = (
         "cohorts",
         "comparison",
         "scoring",
+        "training_job",
+        "case_checks",
     },
     {
         "segmentation",
@@ -129,6 +132,7 @@ def test_no_module_needs_itself_to_load():
         "import diffoseg",
         "from diffoseg import job, catalog, workload, geometry, experts, errors, intensity",
         "from diffoseg import version, metadata, field_of_view, volume, worker, presets",
+        "from diffoseg import training_job, case_checks",
         "from diffoseg.catalog import available_cards; assert available_cards()",
         "from diffoseg.cli import main; main(['--help'])",
     ],

@@ -20,6 +20,7 @@ from ..geometry import Box, Geometry
 from ..output.atomic import replacing
 from ..output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from ..reading.image_file import read_image
+from ..same_grid import SharedGrid
 from ..volume import Volume, geometry_of, image_of
 from .case import Case
 
@@ -90,13 +91,10 @@ class FolderCohort(Sequence[Case]):
         missing = [name for name in self.experts.names if name not in found]
         if missing:
             raise InputError(f"Case {entry.name} lacks the masks of {', '.join(missing)}.")
-        place = _place_in(geometry, part)
-        if place is None:
+        shared = SharedGrid.of(geometry, part)  # Slicer saves what segments reach of the grid
+        if shared is None or not shared.inside:
             raise InputError(f"The masks of case {entry.name} are not on its scan's voxels.")
-        masks = {name: np.zeros(geometry.size[::-1], bool) for name in self.experts.names}
-        for name, mask in masks.items():
-            mask[place] = found[name]
-        return masks
+        return {name: shared.put(found[name]) for name in self.experts.names}
 
 
 def read_cohort(root: Path) -> FolderCohort:
@@ -182,25 +180,6 @@ def write_cohort(
         root.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return FolderCohort(root, experts, entries)
-
-
-def _place_in(whole: Geometry, part: Geometry) -> tuple[slice, ...] | None:
-    """Return where, in an array (K, J, I), a part of the same grid lies; None if it is none.
-
-    Slicer saves only the part of the grid that segments reach.
-    """
-    start = whole.point_to_index(part.origin)
-    first = np.rint(start).astype(int)
-    last = np.add(first, part.size)
-    if (
-        np.allclose(start, first, atol=0.01)
-        and np.allclose(part.spacing, whole.spacing, rtol=1e-3)
-        and np.allclose(part.direction, whole.direction, atol=1e-3)
-        and np.all(first >= 0)
-        and np.all(last <= whole.size)
-    ):
-        return tuple(slice(a, b) for a, b in zip(first[::-1], last[::-1], strict=True))
-    return None
 
 
 def _compact(array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,100 @@
+"""One expert's slices: where windows lie, what is kept, and that many cases take no more memory."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from a_cohort import METADATA, a_case
+
+from diffoseg.errors import CancelledError, InputError
+from diffoseg.geometry import Box
+from diffoseg.training.expert_slices import expert_slices
+
+
+def test_a_lesion_gives_its_slices_and_the_empty_ones_next_to_them():
+    found = expert_slices([a_case()], "Ann", METADATA)
+
+    marked = found.masks.any((1, 2, 3))
+    assert sorted(found.positions[marked]) == [10, 11, 12, 13]
+    assert sorted(found.positions[~marked]) == [8, 9, 14]
+    assert found.images.shape == (7, 1, 32, 32)
+    assert found.masks.shape == (7, 1, 32, 32)
+    assert found.experts == ("Ann",)
+    assert set(found.patients) == {"patient of one"}
+
+
+def test_pixels_are_the_volume_s_own_and_the_lesion_is_in_their_middle():
+    case = a_case()
+
+    found = expert_slices([case], "Ann", METADATA)
+
+    row = int(np.flatnonzero(found.positions == 12)[0])
+    place = np.s_[12, 8:40, 17:49]  # 32 pixels about rows 20:28 and columns 30:36
+    expected = (case.volume.array[place] + 1000) / 600 - 1
+    np.testing.assert_allclose(found.images[row, 0], expected, atol=1e-5)
+    np.testing.assert_array_equal(found.masks[row, 0], case.masks["Ann"][place])
+
+
+def test_two_lesions_far_apart_have_a_window_each_and_two_close_ones_share_it():
+    far = a_case("far", np.s_[10:12, 4:8, 4:8], np.s_[10:12, 44:48, 50:54])
+    close = a_case("close", np.s_[10:12, 20:24, 20:24], np.s_[10:12, 26:28, 26:28])
+
+    for case, windows in ((far, 2), (close, 1)):
+        found = expert_slices([case], "Ann", METADATA)
+        assert np.count_nonzero(found.masks.any((1, 2, 3))) == 2 * windows
+
+
+def test_a_lesion_larger_than_the_field_of_view_is_seen_in_pieces():
+    case = a_case("large", np.s_[10:12, 4:52, 4:56])
+
+    found = expert_slices([case], "Ann", METADATA)
+
+    assert np.count_nonzero(found.positions == 10) >= 4
+    assert found.masks.shape[2:] == (32, 32)
+
+
+def test_with_a_region_only_its_slices_are_taken_though_nothing_is_marked():
+    region = Box((10.0, 10.0, 4.9), (30.0, 30.0, 15.1))
+    case = a_case("empty", np.s_[20:22, 0:2, 0:2], region=region)
+
+    found = expert_slices([case], "Ann", METADATA)
+
+    assert not found.masks.any()
+    assert set(found.positions) <= {2, 3, 4, 5, 6, 7, 8}
+    assert len(found) == 3  # EMPTY_SHARE of the slices 2..8
+
+
+def test_many_cases_share_what_there_is_room_for():
+    cases = [a_case(f"case {number}", seed=number) for number in range(10)]
+
+    found = expert_slices(cases, "Ann", METADATA, most=35)
+
+    assert len(found) <= 35
+    assert set(found.cases) == {case.name for case in cases}
+    marked = found.masks.any((1, 2, 3))
+    assert 0.55 <= marked.mean() <= 0.75
+
+
+def test_what_is_wrong_is_said_with_the_case_s_name():
+    good = a_case("good")
+    holed = a_case("holed", seed=1)
+    holed.volume.array[12, 22, 32] = np.nan
+    for case, words in (
+        (holed, "Case holed: Some voxels"),
+        (
+            replace(good, name="empty", masks={"Ann": np.zeros_like(good.masks["Ann"])}),
+            "empty: The",
+        ),
+        (replace(good, name="other", masks={"Bob": good.masks["Ann"]}), "other holds nothing"),
+        (replace(good, name="again"), "again is case good once more"),
+    ):
+        with pytest.raises(InputError, match=words):
+            expert_slices([good, case], "Ann", METADATA)
+    with pytest.raises(InputError, match="no case"):
+        expert_slices([], "Ann", METADATA)
+
+
+def test_it_can_be_stopped_between_two_cases():
+    asked = iter([False, True])
+    with pytest.raises(CancelledError):
+        expert_slices([a_case("a"), a_case("b")], "Ann", METADATA, cancel=lambda: next(asked))

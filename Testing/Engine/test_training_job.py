@@ -1,0 +1,99 @@
+"""A training as a folder: what is written comes back, and carries all that a training looks at."""
+
+import json
+
+import numpy as np
+import pytest
+from a_cohort import METADATA, STRAIGHT, a_case
+
+from diffoseg.errors import InputError
+from diffoseg.experts import Expert
+from diffoseg.geometry import Box
+from diffoseg.training.expert_slices import expert_slices
+from diffoseg.training_job import (
+    TrainingCase,
+    TrainingJob,
+    carried_for_training,
+    marked_box,
+    write_voxels,
+)
+
+
+def written(folder, *cases, expert="Ann", metadata=METADATA):
+    """Write cases as Slicer does; returns the job."""
+    carried = []
+    for index, case in enumerate(cases):
+        mask, geometry = case.masks["Ann"], case.volume.geometry
+        box = carried_for_training(geometry, marked_box(geometry, mask), case.region, metadata)
+        entry = TrainingCase(case.name, case.patient, geometry, *box, case.region, "CT")
+        write_voxels(folder, index, entry, case.volume.array, mask)
+        carried.append(entry)
+    job = TrainingJob(Expert(expert, "careful", (0.1, 0.2, 0.3)), "Expert 2", tuple(carried), "m")
+    job.write(folder)
+    return job
+
+
+def test_a_job_comes_back_as_it_was_written(tmp_path):
+    region = Box((10, 10, 10), (30, 30, 30))
+    job = written(tmp_path, a_case('Ärztin 1/2 "x"'), a_case("b", region=region), expert="Ä\\/:")
+
+    assert TrainingJob.read(tmp_path) == job
+
+
+def test_training_on_the_folder_sees_the_same_bytes_as_on_the_cases(tmp_path):
+    cases = [
+        a_case("one"),
+        a_case("two", np.s_[0:3, 0:3, 50:60], np.s_[20:24, 40:56, 0:9], seed=5),
+        a_case("region", region=Box((5, 5, 10), (20, 20, 30)), seed=9),
+    ]
+    job = written(tmp_path, *cases)
+    assert np.prod(job.cases[0].size) < np.prod(STRAIGHT.size)
+
+    found = expert_slices(TrainingJob.read(tmp_path).cohort(tmp_path), "Ann", METADATA)
+
+    truth = expert_slices(cases, "Ann", METADATA)
+    assert found.fingerprint() == truth.fingerprint()
+    assert found.cases == truth.cases
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda job: job.update(format="x"),
+        lambda job: job.pop("cases"),
+        lambda job: job["cases"][0].update(start=[0, 0]),
+        lambda job: job["cases"][0].update(size=[1.5, 1, 1]),
+        lambda job: job["cases"][0].update(name=3),
+        lambda job: job.update(seed="1"),
+        lambda job: job.update(device="abacus"),
+        lambda job: job.update(expert=[]),
+        lambda job: job["expert"].update(color=["red", 0, 0]),
+        lambda job: job.update(cases=[[[[]]]]),
+    ],
+)
+def test_a_damaged_job_is_refused_in_words(tmp_path, change):
+    written(tmp_path, a_case())
+    values = json.loads((tmp_path / "training.json").read_text())
+    change(values)
+    (tmp_path / "training.json").write_text(json.dumps(values))
+
+    with pytest.raises(InputError, match=r"anew\.$"):
+        TrainingJob.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["image-0001.npy", "mask-0001.npy"])
+@pytest.mark.parametrize("damage", ["gone", "short", "shape", "objects"])
+def test_damaged_voxels_are_refused_in_words(tmp_path, name, damage):
+    job = written(tmp_path, a_case())
+    path = tmp_path / name
+    if damage == "gone":
+        path.unlink()
+    elif damage == "short":
+        path.write_bytes(path.read_bytes()[:200])
+    elif damage == "shape":
+        np.save(path, np.zeros((2, 2, 2)))
+    else:
+        np.save(path, np.array([{}]), allow_pickle=True)
+
+    with pytest.raises(InputError, match=r"case one.*anew\.$"):
+        job.cohort(tmp_path)[0]
