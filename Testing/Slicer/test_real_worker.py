@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import slicer
 from a_reading import aPhantomReading
 from a_run import Followed, left_folders, request_for
+from a_taught_expert import COLOR, aTaughtExpert
 from process_tree import gone_within, needs_proc, never_held
 
 from diffoseg.catalog import read_card
@@ -144,3 +146,31 @@ def test_the_end_of_slicer_mid_run_leaves_no_worker(logic, request_of_two, resul
     assert gone_within(pid, 0.5)
     assert left_folders() == []
     assert run.end.kind == "cancelled"
+
+
+@pytest.mark.usefixtures("experts")
+def test_an_expert_taught_here_is_drawn_and_nobody_elses_drawing_changes(
+    logic, request_of_two, reading
+):
+    from DiffOSegLib.SceneResults import OutputOptions, SceneResults
+    from DiffOSegLib.SegmentTags import tagOf
+
+    taught = aTaughtExpert(scale=0.5)
+    three = replace(request_of_two, experts=(*request_of_two.experts, taught.name))
+    without, drawn = (SceneResults(reading.volume, OutputOptions(), read_card()) for _ in "12")
+    Followed(logic, request_of_two, without).to_the_end(120)
+
+    begun = time.monotonic()
+    run = Followed(logic, three, drawn).until_heard("progress")
+    print(f"first progress with a taught expert after {time.monotonic() - begun:.2f} s")
+    run.to_the_end(120)
+
+    assert run.end.kind == "done", run.end
+    assert set(drawn.probabilityNodes) == set(three.experts)
+    for name, node in without.probabilityNodes.items():
+        before, now = (slicer.util.arrayFromVolume(n) for n in (node, drawn.probabilityNodes[name]))
+        assert np.array_equal(before, now), name
+    segments = drawn.segmentationNode.GetSegmentation()
+    segment = segments.GetSegment(segments.GetSegmentIdBySegmentName(taught.name))
+    assert segment.GetColor() == pytest.approx(COLOR)
+    assert taught.hash in tagOf(segment, "DiffOSeg.LocalExperts")
