@@ -1,0 +1,201 @@
+"""The table of cases: its rows, what is wrong with each, and who is told when that changes."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.util import VTKObservationMixin
+
+from diffoseg.catalog import ModelCard, read_card
+from diffoseg.errors import InputError, WeightsError
+
+from .CaseChecks import CaseChecks, Findings
+from .CaseRows import CaseRow, changed, readRows, writeRows
+from .ScenePairs import drawnSegments, scenePairs, volumeOf
+from .TrainingParameters import TrainingParameterNode
+
+_LOOK_SECONDS = 0.5  # between two looks whether somebody has changed a segment or a volume
+
+
+class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
+    """The cases in the scene's parameter node; without qt, so that scripts can use it."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        VTKObservationMixin.__init__(self)
+        self.moduleName = "DiffOSegTraining"
+        self._checks = CaseChecks()
+        self._callbacks: list[Callable[[], None]] = []
+        self._nextLook = 0.0
+        self._observedNode: Any = None
+        scene = slicer.mrmlScene
+        for event in (scene.NodeRemovedEvent, scene.EndImportEvent, scene.EndCloseEvent):
+            self.addObserver(scene, event, self._onSceneChanged)
+
+    def getParameterNode(self) -> TrainingParameterNode:
+        """Return the scene's parameter node of this module, which is made where there is none."""
+        return TrainingParameterNode(self._node())
+
+    # Rows
+
+    def rows(self) -> tuple[CaseRow, ...]:
+        """Return the cases in their order."""
+        return readRows(self._node())
+
+    def addRow(
+        self,
+        volume: "slicer.vtkMRMLScalarVolumeNode | None" = None,
+        segmentation: "slicer.vtkMRMLSegmentationNode | None" = None,
+        segmentID: str = "",
+        roi: "slicer.vtkMRMLMarkupsROINode | None" = None,
+        expertName: str = "",
+        patient: str = "",
+    ) -> str:
+        """Add a case at the end and return its ID.
+
+        Args:
+            volume: None is the one that the segmentation was drawn on, where the scene tells.
+            segmentation: None is to be chosen later.
+            segmentID: "" is the segmentation's first segment that somebody drew.
+            roi: None is around the segment.
+            expertName: "" is the panel's expert.
+            patient: cases of one patient are held out together; "" as the scene knows the volume.
+        """
+        if segmentation is not None:
+            segmentID = segmentID or next(iter(drawnSegments(segmentation)), "")
+            volume = volume or volumeOf(segmentation)
+        row = CaseRow(volume, segmentation, segmentID, roi, expertName, patient).named()
+        writeRows(self._node(), (*self.rows(), row))
+        return row.id
+
+    def addNode(self, node: "slicer.vtkMRMLNode") -> int:
+        """Add what was dropped on the table; return how many rows came.
+
+        A segmentation gives a row for each visible segment, a volume one that waits for a segment.
+        Rows that are there already do not come twice. Raises InputError for other nodes.
+        """
+        if node.IsA("vtkMRMLSegmentationNode"):
+            volume = volumeOf(node)
+            return self._addNew(
+                CaseRow(volume, node, segmentID) for segmentID in drawnSegments(node)
+            )
+        if node.IsA("vtkMRMLScalarVolumeNode"):
+            return self._addNew([CaseRow(node)])
+        raise InputError(
+            _("{name} is neither a volume nor a segmentation. Drop one of these.").format(
+                name=node.GetName()
+            )
+        )
+
+    def addAllPairs(self) -> int:
+        """Add every visible segment of the scene with the volume it was drawn on; return how many.
+
+        Rows that are there already do not come twice.
+        """
+        return self._addNew(CaseRow(*pair) for pair in scenePairs())
+
+    def setRow(self, rowID: str, **values: Any) -> None:
+        """Give a row other values, by the names of ``CaseRow``; raises KeyError without the row."""
+        writeRows(self._node(), changed(self.rows(), [rowID], values))
+
+    def removeRow(self, rowID: str) -> None:
+        """Remove a row; the nodes stay in the scene."""
+        self.removeRows([rowID])
+
+    def removeRows(self, rowIDs: Iterable[str]) -> None:
+        """Remove rows; the nodes stay in the scene."""
+        gone = set(rowIDs)
+        writeRows(self._node(), [row for row in self.rows() if row.id not in gone])
+
+    def assign(self, segmentName: str, expertName: str) -> int:
+        """Say who drew all segments of a name; return how many rows that are."""
+        rows = self.rows()
+        meant = [row.id for row in rows if row.segmentName == segmentName]
+        writeRows(self._node(), changed(rows, meant, {"expertName": expertName}))
+        return len(meant)
+
+    def segmentNames(self) -> tuple[str, ...]:
+        """Return the different names of the segments, in the rows' order."""
+        return tuple(dict.fromkeys(row.segmentName for row in self.rows() if row.segmentName))
+
+    def expertNames(self) -> tuple[str, ...]:
+        """Return who drew the cases, in the rows' order."""
+        own = self._node().GetParameter("expertName")
+        return tuple(dict.fromkeys(filter(None, (row.expertName or own for row in self.rows()))))
+
+    def _addNew(self, rows: Iterable[CaseRow]) -> int:
+        """Add the rows that are not there yet; return how many."""
+        there = self.rows()
+        places = {_place(row) for row in there}
+        new = [row.named() for row in rows if _place(row) not in places]
+        if new:
+            writeRows(self._node(), (*there, *new))
+        return len(new)
+
+    # What is wrong with them
+
+    def checks(self) -> list[Findings | None]:
+        """Return what is wrong with each row, in order; None where that has yet to be looked at."""
+        return self._checks.of(self.rows(), self._node().GetParameter("expertName"), self._card())
+
+    @property
+    def checking(self) -> bool:
+        """Whether a row has yet to be looked at."""
+        return self._card() is not None and None in self.checks()
+
+    def observe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back after rows or what is wrong with them changed; return what ends that."""
+        self._callbacks.append(callback)
+
+        def stop() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return stop
+
+    def _look(self) -> None:
+        """Look at rows for about 10 ms, if any has changed."""
+        if time.monotonic() < self._nextLook or slicer.mrmlScene.IsBatchProcessing():
+            return
+        if self._checks.step(self.rows(), self._card()):
+            self._notify()
+        else:
+            self._nextLook = time.monotonic() + _LOOK_SECONDS
+
+    def _card(self) -> ModelCard | None:
+        """Return the base model's card; None where there is none that can be read."""
+        try:
+            return read_card(self._node().GetParameter("model") or None)
+        except WeightsError:
+            return None
+
+    # The scene
+
+    def _node(self) -> "slicer.vtkMRMLScriptedModuleNode":
+        node = ScriptedLoadableModuleLogic.getParameterNode(self)
+        if node is not self._observedNode:
+            if self._observedNode is not None:
+                self.removeObserver(self._observedNode, "ModifiedEvent", self._onSceneChanged)
+            self.addObserver(node, "ModifiedEvent", self._onSceneChanged)
+            self._observedNode = node
+        return node
+
+    def _onSceneChanged(self, *_arguments: object) -> None:
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self._notify()
+
+    def _notify(self) -> None:
+        self._nextLook = 0.0
+        for callback in tuple(self._callbacks):
+            try:
+                callback()
+            except Exception:
+                logging.exception("DiffOSeg Training: a view of the cases failed")
+
+
+def _place(row: CaseRow) -> tuple[Any, ...]:
+    return row.volume, row.segmentation, row.segmentID

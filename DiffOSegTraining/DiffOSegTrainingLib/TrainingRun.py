@@ -1,0 +1,361 @@
+"""One training: the cases go out, an expert comes back, and it ends with one sentence."""
+
+import errno
+import logging
+import time
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from diffoseg.catalog import ModelCard
+from diffoseg.errors import DiffOSegError, InputError
+from diffoseg.experts import Expert
+from diffoseg.job import DeviceChoice
+from diffoseg.local_expert import ExpertCard
+from diffoseg.training_job import JOB, RESULT, TrainingJob
+from DiffOSegLib import LocalExperts
+from DiffOSegLib.WorkerClient import CANCELLED, Message, WorkerClient
+
+from .Autosave import TrainingFolder
+from .CaseRows import CaseRow
+from .SceneCases import describedCase, sceneCase, writeCase
+
+_STEP_SECONDS = 0.01  # steps are begun for so long in one tick
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_WINDOWS_DISK_FULL = 112
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """What a training tells whoever asked for it.
+
+    Attributes:
+        kind: "preparing", "started", "progress", "point" and "note" while it goes on; it ends with
+            exactly one of "done", "cancelled" and "error".
+        expertName: who is taught.
+        sentence: plain words.
+        fraction: of the work that is done, 0..1; None where it is not known.
+        secondsLeft: for this expert; None where it is not known.
+        point: of the curves: "step", "loss", "dice", "consensus", "best", "best_name"; numbers that
+            cannot be measured are None.
+        card: of the expert that is now in the library.
+        verdict: on that expert: "use", "like consensus" or "unproven".
+        started: the worker's facts: "device", "line", "cases", "slices", "seconds".
+        details: of an error, for those who look into it.
+    """
+
+    kind: str
+    expertName: str = ""
+    sentence: str = ""
+    fraction: float | None = None
+    secondsLeft: float | None = None
+    point: dict[str, Any] | None = None
+    card: ExpertCard | None = None
+    verdict: str = ""
+    started: dict[str, Any] | None = None
+    details: str = ""
+
+    @property
+    def isLast(self) -> bool:
+        """Whether the training has ended with it."""
+        return self.kind in ("done", "cancelled", "error")
+
+
+Listener = Callable[[TrainingEvent], None]
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What is asked for one expert, frozen when it is asked.
+
+    Attributes:
+        expert: who is taught.
+        rows: the cases; nodes that are deleted before they are handed over end the training.
+        card: of the base model.
+        corrects: an expert of that model to begin with; "" for none.
+        device, seed: as ``TrainingJob`` has them.
+    """
+
+    expert: Expert
+    rows: tuple[CaseRow, ...]
+    card: ModelCard
+    corrects: str = ""
+    device: DeviceChoice = "auto"
+    seed: int = 0
+
+
+@dataclass
+class _Stage:
+    """One expert's part of a training: what is asked until it is on disk, and then its folder."""
+
+    expertName: str
+    request: TrainingRequest | None = None
+    folder: TrainingFolder | None = None
+
+
+class Training:
+    """Takes experts through the worker, one after the other; made by the Logic.
+
+    Attributes:
+        jobID: names the present expert's job to the worker.
+        outcome: the event that it ended with; None while it goes on.
+        leftovers: folders that are of no more use and are to be removed.
+    """
+
+    def __init__(self, stages: Sequence[_Stage], onEvent: Listener, worker: WorkerClient) -> None:
+        self.jobID = uuid.uuid4().hex
+        self.outcome: TrainingEvent | None = None
+        self.leftovers: list[TrainingFolder] = []
+        self._stages = list(stages)
+        self._index = 0
+        self._onEvent = onEvent
+        self._worker = worker
+        self._messages: deque[Message] = deque()
+        self._asked = False
+        self._work: Iterator[None] | None = self._prepare()
+
+    @classmethod
+    def of(
+        cls, requests: Sequence[TrainingRequest], onEvent: Listener, worker: WorkerClient
+    ) -> "Training":
+        """Return a training that has yet to hand over its cases."""
+        return cls([_Stage(one.expert.name, one) for one in requests], onEvent, worker)
+
+    @classmethod
+    def again(
+        cls, folder: TrainingFolder, expertName: str, onEvent: Listener, worker: WorkerClient
+    ) -> "Training":
+        """Return one that goes on with what lies in a folder."""
+        return cls([_Stage(expertName, folder=folder)], onEvent, worker)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.outcome is not None
+
+    @property
+    def expertName(self) -> str:
+        """Who is taught now."""
+        return self._stage.expertName
+
+    @property
+    def _stage(self) -> _Stage:
+        return self._stages[self._index]
+
+    def step(self) -> None:
+        """Go on for about 10 ms."""
+        begun = time.perf_counter()
+        while not self.over and time.perf_counter() - begun < _STEP_SECONDS:
+            try:
+                if not self._stepOnce():
+                    return
+            except Exception as error:  # whatever the scene or a message does, it ends in words
+                self._fail(error)
+
+    def receive(self, message: Message) -> None:
+        """Keep a message of the worker until what came before has been taken in."""
+        if not self.over:
+            self._messages.append(message)
+
+    def cancel(self) -> None:
+        """Stop it, at once or when the worker has answered; what is on disk can be resumed."""
+        if self.over:
+            return
+        if self._asked:
+            self._worker.cancel(self.jobID)
+        elif self._work is not None:
+            self._end("cancelled", _("The training was cancelled before it began."))
+        else:
+            self._end("cancelled", _stopped())
+
+    def abandon(self, sentence: str) -> None:
+        """End it now, whatever the worker does."""
+        if not self.over:
+            self._worker.cancel(self.jobID)
+            self._end("cancelled", sentence)
+
+    def _stepOnce(self) -> bool:
+        """Do the next thing; return False where there is nothing to do now."""
+        if self._work is not None:
+            self._advance(self._work)
+        elif not self._asked:
+            self._ask()
+        elif self._messages:
+            self._take(self._messages.popleft())
+        else:
+            return False
+        return True
+
+    def _advance(self, work: Iterator[None]) -> None:
+        try:
+            next(work)
+        except StopIteration:
+            if not self.over:
+                self._work = None
+        if self.over and isinstance(work, Generator):  # ended by someone whom this step called
+            work.close()
+
+    def _prepare(self) -> Iterator[None]:
+        """Write all experts' cases, so that the scene is of no more concern when it begins."""
+        total = sum(len(stage.request.rows) for stage in self._stages if stage.request is not None)
+        done = 0
+        for stage in self._stages:
+            if stage.request is None:
+                continue
+            stage.folder = TrainingFolder.new()
+            described = []
+            for index, row in enumerate(stage.request.rows):
+                self._tell("preparing", _handingOver(done + 1, total), fraction=done / total)
+                yield
+                described.append((yield from _written(row, index, stage)))
+                done += 1
+            request = stage.request
+            TrainingJob(
+                expert=request.expert,
+                corrects=request.corrects,
+                cases=tuple(described),
+                model=str(request.card.path),
+                device=request.device,
+                seed=request.seed,
+            ).write(stage.folder.path)
+
+    def _ask(self) -> None:
+        if not self._worker.running:
+            self._tell("preparing", _("Starting the process that computes."))
+        if self.over:  # the listener has cancelled it
+            return
+        assert self._stage.folder is not None
+        self._asked = True
+        path = str(self._stage.folder.path)
+        self._worker.send({"do": "train", "id": self.jobID, "folder": path})
+
+    def _take(self, message: Message) -> None:
+        kind = message["event"]
+        if kind == "started":
+            self._tell("started", message["line"], started=message)
+        elif kind == "progress":
+            share = message["done"] / message["total"] if message["total"] else 0.0
+            fraction = (self._index + share) / len(self._stages)
+            left = message["seconds_left"]
+            self._tell("progress", message["what"], fraction=fraction, secondsLeft=left)
+        elif kind == "point":
+            names = ("step", "loss", "dice", "consensus", "best", "best_name")
+            self._tell("point", point={name: message[name] for name in names})
+        elif kind == "note":
+            self._tell("note", message["sentence"])
+        elif kind == "done" and message["stopped"]:
+            self._end("cancelled", _stopped())
+        elif kind == "done":
+            self._adopt(message)
+        elif kind == "error" and message["code"] == CANCELLED:
+            self._end("cancelled", _stopped())
+        elif kind == "error":
+            details = str(message.get("details", ""))
+            self._end("error", message["sentence"], details=details)
+
+    def _adopt(self, done: Message) -> None:
+        """Take the expert into the library, and go on to the next one or end."""
+        stage = self._stage
+        assert stage.folder is not None
+        card = LocalExperts.library().add(stage.folder.path / RESULT)
+        self.leftovers.append(stage.folder)
+        stage.folder = None
+        LocalExperts.changed()
+        told = {"card": card, "verdict": done["verdict"]}
+        if self._index + 1 == len(self._stages):
+            self._end("done", done["sentence"], **told)
+            return
+        self._tell("note", done["sentence"], **told)
+        self._index += 1
+        self.jobID, self._asked = uuid.uuid4().hex, False
+
+    def _fail(self, error: Exception) -> None:
+        """End because of an error on Slicer's side; the worker is told to stop."""
+        if self.over:
+            logging.exception("DiffOSeg Training: after the end of a training")
+            return
+        self._worker.cancel(self.jobID)
+        self._end("error", _inWords(error), details=traceback.format_exc())
+
+    def _end(self, kind: str, sentence: str, **facts: Any) -> None:
+        event = TrainingEvent(kind, self.expertName, sentence, **facts)
+        self.outcome = event
+        self._messages.clear()
+        work, self._work = self._work, None
+        if isinstance(work, Generator) and not getattr(work, "gi_running", False):
+            work.close()
+        for stage in self._stages:
+            self._letGo(stage)
+        self._call(event)
+
+    def _letGo(self, stage: _Stage) -> None:
+        """Leave a complete folder to be resumed, and an incomplete one to be removed."""
+        if stage.folder is None:
+            return
+        if (stage.folder.path / JOB).is_file():
+            stage.folder.release()
+        else:
+            self.leftovers.append(stage.folder)
+        stage.folder = None
+
+    def _tell(self, kind: str, sentence: str = "", **facts: Any) -> None:
+        self._call(TrainingEvent(kind, self.expertName, sentence, **facts))
+
+    def _call(self, event: TrainingEvent) -> None:
+        try:
+            self._onEvent(event)
+        except Exception:
+            logging.exception("DiffOSeg Training: a listener of a training failed")
+
+
+def _written(row: CaseRow, index: int, stage: _Stage) -> Generator[None, None, Any]:
+    """Write one case; return what the job says of it."""
+    assert stage.request is not None
+    assert stage.folder is not None
+    number = str(index + 1)
+    try:
+        case = sceneCase(row)
+        described = describedCase(case, number, stage.request.card.metadata)
+    except InputError as error:
+        raise InputError(
+            _("Case {number}: {problem}").format(number=number, problem=error)
+        ) from error
+    yield
+    yield from writeCase(case, described, index, stage.folder.path)
+    return described
+
+
+def _handingOver(number: int, total: int) -> str:
+    return _("Handing over case {number} of {total}.").format(number=number, total=total)
+
+
+def _stopped() -> str:
+    return _("The training was stopped. What was learnt is kept: press Resume to go on.")
+
+
+def _inWords(error: Exception) -> str:
+    """Return one plain sentence or two on an error, without paths, which may name a patient."""
+    if isinstance(error, DiffOSegError):
+        return str(error)
+    if isinstance(error, OSError):
+        windows = getattr(error, "winerror", None)
+        if error.errno in _DISK_FULL or windows == _WINDOWS_DISK_FULL:
+            return _(
+                "The disk with your home folder is full. Free some space, then start the training"
+                " again."
+            )
+        return _(
+            "The training's files could not be written ({reason}). Look whether the folder"
+            " .diffoseg in your home folder is writable, then start again."
+        ).format(reason=error.strerror or type(error).__name__)
+    if isinstance(error, MemoryError):
+        return _("Slicer has too little free memory. Close other programs and start again.")
+    return _(
+        "The training ended because of an error in DiffOSeg ({kind}). Start it again; where that"
+        " does not help, send the details to its authors."
+    ).format(kind=type(error).__name__)
