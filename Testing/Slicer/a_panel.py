@@ -34,16 +34,13 @@ def live(seconds: float) -> None:
 
 
 @contextmanager
-def openPanel(logic: Any, monkeypatch: Any) -> Iterator[Any]:
-    """Open the module with a logic in place of the application's; yields DiffOSegWidget."""
-    from DiffOSegLib import Logic
-
-    monkeypatch.setattr(Logic, "_shared", logic)
-    module = SlicerHost.loadModule(MODULE)
+def openModule(path: Path) -> Iterator[Any]:
+    """Open a module as a click in Slicer's list of modules does; yields its widget."""
+    module = SlicerHost.loadModule(path)
     frame = module.createNewWidgetRepresentation()
     frame.resize(420, 1000)
     frame.show()
-    widget = slicer.modules.DiffOSegWidget
+    widget = getattr(slicer.modules, f"{path.stem}Widget")
     widget.enter()
     try:
         yield widget
@@ -53,6 +50,16 @@ def openPanel(logic: Any, monkeypatch: Any) -> Iterator[Any]:
         frame.hide()
         frame.deleteLater()
         slicer.app.processEvents()
+
+
+@contextmanager
+def openPanel(logic: Any, monkeypatch: Any) -> Iterator[Any]:
+    """Open the module with a logic in place of the application's; yields DiffOSegWidget."""
+    from DiffOSegLib import Logic
+
+    monkeypatch.setattr(Logic, "_shared", logic)
+    with openModule(MODULE) as widget:
+        yield widget
 
 
 def run(panel: Any) -> None:

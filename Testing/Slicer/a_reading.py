@@ -31,7 +31,7 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
     probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
     share = np.mean(list(masks.values()), axis=0)
     masks = {"Consensus": share >= 0.5} | masks
-    volume = _volume("Phantom CT", case.volume.array, case.volume.geometry)
+    volume = aVolume("Phantom CT", case.volume.array, case.volume.geometry)
     display = volume.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevel(1500, -500)
@@ -61,7 +61,8 @@ def aSegmentationOf(volume, masks, colors=None, name="Phantom CT DiffOSeg"):
     return node
 
 
-def _volume(name, array, geometry):
+def aVolume(name, array, geometry):
+    """Return a volume node with these voxels on an engine's grid."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(array))
     matrix = np.eye(4)
@@ -76,7 +77,7 @@ def _disagreement(spread, geometry):
     """Return the map as the module itself puts it into the scene, so that it has its colours."""
     from DiffOSegLib import ResultMaps
 
-    grid = _volume("grid", spread.astype(np.float32), geometry)
+    grid = aVolume("grid", spread.astype(np.float32), geometry)
     voxels = ResultMaps.MapVolume(spread.shape)
     voxels.voxels[:] = spread
     place = ResultMaps.cropGrid(grid, (0, 0, 0))
