@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("DiffOSeg", "SegmentEditorDiffOSeg")
+MODULES = ("DiffOSeg", "DiffOSegTraining", "SegmentEditorDiffOSeg")
 PACKAGED = {".py", ".ui", ".png", ".svg", ".txt", ".json"}
 
 
