@@ -179,25 +179,6 @@ def mask_file(index: int) -> str:
     return f"mask-{index + 1:04d}.npy"
 
 
-def write_voxels(
-    folder: Path, index: int, case: TrainingCase, image: np.ndarray, mask: np.ndarray
-) -> None:
-    """Write the files of one case.
-
-    Args:
-        folder: of the job.
-        index: of the case, from 0.
-        case: says which voxels are carried.
-        image: (K, J, I), the whole volume in scanner units, of any type of number.
-        mask: (K, J, I) bool, on the same voxels.
-
-    Raises InputError where the folder cannot be written.
-    """
-    for name, array in ((image_file(index), image), (mask_file(index), mask.astype(bool))):
-        with replacing(folder / name) as part:
-            np.save(part, np.ascontiguousarray(array[case.place]), allow_pickle=False)
-
-
 def marked_box(geometry: Geometry, mask: np.ndarray) -> Box | None:
     """Return the box, LPS mm, around the marked voxels of a mask (K, J, I); None where none is."""
     found = marked_voxels(mask)

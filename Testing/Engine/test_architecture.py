@@ -132,7 +132,7 @@ def test_no_module_needs_itself_to_load():
         "import diffoseg",
         "from diffoseg import job, catalog, workload, geometry, experts, errors, intensity",
         "from diffoseg import version, metadata, field_of_view, volume, worker, presets",
-        "from diffoseg import training_job, case_checks",
+        "from diffoseg import training_job, case_checks; import diffoseg.cohorts.datalist",
         "from diffoseg.catalog import available_cards; assert available_cards()",
         "from diffoseg.cli import main; main(['--help'])",
     ],

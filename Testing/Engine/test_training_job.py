@@ -14,8 +14,9 @@ from diffoseg.training_job import (
     TrainingCase,
     TrainingJob,
     carried_for_training,
+    image_file,
     marked_box,
-    write_voxels,
+    mask_file,
 )
 
 
@@ -26,7 +27,8 @@ def written(folder, *cases, expert="Ann", metadata=METADATA):
         mask, geometry = case.masks["Ann"], case.volume.geometry
         box = carried_for_training(geometry, marked_box(geometry, mask), case.region, metadata)
         entry = TrainingCase(case.name, case.patient, geometry, *box, case.region, "CT")
-        write_voxels(folder, index, entry, case.volume.array, mask)
+        np.save(folder / image_file(index), case.volume.array[entry.place])
+        np.save(folder / mask_file(index), mask[entry.place])
         carried.append(entry)
     job = TrainingJob(Expert(expert, "careful", (0.1, 0.2, 0.3)), "Expert 2", tuple(carried), "m")
     job.write(folder)

@@ -1,0 +1,137 @@
+"""What experts drew on an image, in a file of another program, as a Case.
+
+A .seg.nrrd holds a segment for each expert or lesion; any other image file is one mask. Either may
+be cropped, reach beyond the scan or have its axes in another order, as long as its voxels are the
+scan's own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from ..case_checks import OUTSIDE, other_grid
+from ..errors import InputError
+from ..geometry import Box, Geometry
+from ..output.seg_nrrd import read_seg_nrrd
+from ..reading.image_file import read_image
+from ..reading.scan import read_volume
+from ..same_grid import SharedGrid
+from ..volume import Volume, geometry_of
+from .case import Case
+
+_MOST_LISTED = 8
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """One image, and the file with what one or several experts drew on it.
+
+    Attributes:
+        image: a scan in any form that ``reading`` reads.
+        label: a .seg.nrrd file, or a mask whose voxels above or below 0 are marked.
+        drawn: by segment's name, the expert; "" as a segment is the file's only mask, "" as an
+            expert whoever the list is read for.
+        region: where the experts looked, LPS mm; None is around everything that is marked.
+        patient: the unit of every split; "" makes the image one.
+        name: what sentences call it; "" is named after the image.
+    """
+
+    image: Path
+    label: Path
+    drawn: Mapping[str, str]
+    region: Box | None = None
+    patient: str = ""
+    name: str = ""
+
+
+class DataCohort(Sequence[Case]):
+    """The cases of a data list, read one at a time; made by :meth:`DataList.cohort`."""
+
+    def __init__(self, groups: Sequence[Sequence[DataEntry]]):
+        self._groups = groups
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> "DataCohort": ...
+    def __getitem__(self, index: int | slice) -> "Case | DataCohort":
+        """Read one case, or take some; raises InputError, naming the case, where it is broken."""
+        if isinstance(index, slice):
+            return DataCohort(self._groups[index])
+        first = self._groups[index][0]
+        try:
+            return _read_case(self._groups[index])
+        except InputError as error:
+            raise InputError(f"Case {first.name}: {error}") from error
+
+
+def _read_case(entries: Sequence[DataEntry]) -> Case:
+    """Read an image and what the entries say was drawn on it."""
+    first = entries[0]
+    volume = read_volume(first.image)
+    masks: dict[str, np.ndarray] = {}
+    notes = list(volume.notes)
+    for entry in entries:
+        for expert, drawn, grid in _drawings(entry):
+            mask = _on_volume(drawn, grid, volume, notes)
+            masks[expert] = masks[expert] | mask if expert in masks else mask
+    return Case(
+        patient=first.patient,
+        name=first.name,
+        volume=replace(volume, notes=tuple(dict.fromkeys(notes))),
+        masks=masks,
+        region=first.region,
+    )
+
+
+def _drawings(entry: DataEntry) -> Iterator[tuple[str, np.ndarray, Geometry]]:
+    """Yield expert, mask and its grid for all that an entry says was drawn."""
+    name = entry.label.name
+    if not name.lower().endswith(".seg.nrrd"):
+        if any(entry.drawn):
+            raise InputError(f"{name} holds no named segments. Give a .seg.nrrd file.")
+        array, grid = _only_mask(entry.label)
+        yield entry.drawn[""], array, grid
+        return
+    found, grid = read_seg_nrrd(entry.label)
+    listed = ", ".join(list(found)[:_MOST_LISTED])
+    for segment, expert in entry.drawn.items():
+        if not segment and len(found) > 1:
+            raise InputError(
+                f'{name} holds several segments: {listed}. Say which by "segment", or whose each is'
+                ' by "experts".'
+            )
+        if segment and segment not in found:
+            raise InputError(f"{name} has no segment {segment}. It has: {listed}.")
+        yield expert, found[segment or next(iter(found))], grid
+
+
+def _only_mask(path: Path) -> tuple[np.ndarray, Geometry]:
+    import SimpleITK as sitk  # noqa: N813
+
+    image = read_image(path)
+    array = sitk.GetArrayViewFromImage(image)
+    if array.dtype.kind == "c" or not np.isfinite(array).all():
+        raise InputError(f"Some voxels of {path.name} are no numbers. Give a mask.")
+    return array != 0, geometry_of(image)
+
+
+def _on_volume(drawn: np.ndarray, grid: Geometry, volume: Volume, notes: list[str]) -> np.ndarray:
+    """Return a mask on the volume's voxels; notes where some of it lies outside."""
+    shared = SharedGrid.of(volume.geometry, grid)
+    if shared is None:
+        raise InputError(other_grid(volume.geometry, grid).sentence)
+    mask = shared.put(drawn)
+    if not shared.inside and (marked := np.count_nonzero(drawn)):
+        kept = np.count_nonzero(mask)
+        if not kept:
+            raise InputError(OUTSIDE.sentence)
+        if kept < marked:
+            notes.append("Part of the segment lies outside the volume and was left out.")
+    return mask
