@@ -82,11 +82,16 @@ def goneFor(name: str, instead: str) -> str:
 
 
 def inAWord(card: ExpertCard) -> str:
-    """Return what sets an expert who was taught here apart in a list: "taught here: 4 cases"."""
-    cases = card.training.get("cases")
+    """Return what sets an expert who was taught here apart in a list: "taught here: 4 cases".
+
+    It also says where the training found no reason to prefer this expert to the consensus.
+    """
+    cases, verdict = card.training.get("cases"), _verdict(card)
     if not isinstance(cases, int):
         return _("taught here")
-    return _("taught here: 1 case") if cases == 1 else _("taught here: {n} cases").format(n=cases)
+    words = _("taught here: 1 case") if cases == 1 else _("taught here: {n} cases").format(n=cases)
+    reserve = {"unproven": _("not checked"), "like consensus": _("like the consensus")}
+    return f"{words}, {reserve[verdict]}" if verdict in reserve else words
 
 
 def inAll(card: ExpertCard) -> str:
@@ -99,6 +104,11 @@ def inAll(card: ExpertCard) -> str:
         card.expert.description,
     ]
     return "\n".join(filter(None, lines))
+
+
+def _verdict(card: ExpertCard) -> str:
+    validation = card.training.get("validation")
+    return str(validation.get("verdict")) if isinstance(validation, Mapping) else ""
 
 
 def observe(callback: Callable[[], None]) -> Callable[[], None]:

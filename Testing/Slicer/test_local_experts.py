@@ -112,7 +112,11 @@ def test_files_are_those_of_whom_is_asked_and_was_taught_here(local):
 def test_what_is_said_of_an_expert_tells_cases_and_the_result(local):
     taught = aTaughtExpert()
     assert local.inAWord(taught) == "taught here: 4 cases"
-    assert local.inAWord(replace(taught, training={"cases": 1})) == "taught here: 1 case"
+    alone = {"cases": 1, "validation": {"verdict": "unproven"}}
+    alike = {"cases": 9, "validation": {"verdict": "like consensus"}}
+    assert local.inAWord(replace(taught, training=alone)) == "taught here: 1 case, not checked"
+    expected = "taught here: 9 cases, like the consensus"
+    assert local.inAWord(replace(taught, training=alike)) == expected
     assert local.inAWord(replace(taught, training={})) == "taught here"
     text = local.inAll(taught)
     assert "4 cases" in text
