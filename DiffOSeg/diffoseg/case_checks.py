@@ -13,6 +13,7 @@ import numpy as np
 from .errors import InputError
 from .field_of_view import window_seen
 from .geometry import Box, Geometry, ModelGrid
+from .intensity import IntensityMapping
 from .metadata import ModelMetadata
 from .same_grid import SharedGrid
 from .training_job import marked_box, marked_voxels
@@ -156,18 +157,21 @@ def _intensities(
             )
         ]
     if high <= mapping.low or low >= mapping.high:
-        return [Finding("error", _outside(1.0, low, high, mapping.low, mapping.high))]
+        return [_outside("error", "All", low, high, mapping)]
     clipped = float(np.mean((seen < mapping.low) | (seen > mapping.high)))
     if clipped > _CLIPPED_SHARE:
-        return [Finding("warning", _outside(clipped, low, high, mapping.low, mapping.high))]
+        return [_outside("warning", f"{clipped:.0%}", low, high, mapping)]
     return []
 
 
-def _outside(share: float, low: float, high: float, lowest: float, highest: float) -> str:
-    return (
-        f"{share:.0%} of what is around the segment, {low:g} to {high:g}, lies outside the"
-        f" intensities {lowest:g} to {highest:g} that the model tells apart. Check the volume's"
-        " kind and its rescaling, or choose another model."
+def _outside(
+    kind: Literal["error", "warning"], share: str, low: float, high: float, known: IntensityMapping
+) -> Finding:
+    return Finding(
+        kind,
+        f"{share} of what is around the segment, {low:g} to {high:g}, lies outside the"
+        f" intensities {known.low:g} to {known.high:g} that the model tells apart. Check the"
+        " volume's kind and its rescaling, or choose another model.",
     )
 
 
