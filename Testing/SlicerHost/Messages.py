@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import qt
 import slicer.util
 
 import SlicerHost
@@ -11,6 +12,8 @@ import SlicerHost
 def install() -> None:
     slicer.util._messageDisplay = _messageDisplay
     slicer.util.messageBox = _messageBox
+    for name in ("getOpenFileName", "getSaveFileName", "getExistingDirectory"):
+        setattr(qt.QFileDialog, name, staticmethod(_path))
 
 
 def _messageDisplay(level: int, text: str, testingReturnValue: Any, *_: Any, **__: Any) -> Any:
@@ -22,9 +25,16 @@ def _messageDisplay(level: int, text: str, testingReturnValue: Any, *_: Any, **_
     return answer(text, testingReturnValue)
 
 
-def _messageBox(text: str, parent: Any = None, **_: Any) -> Any:
-    import qt
+def _path(_parent: Any = None, title: str = "", *_: Any) -> str:
+    """Stand for the dialogs that ask for a file or a folder: the next answer is its path.
 
+    "", as after Cancel, where there is none; a plain string, which PythonQt returns, not PySide6.
+    """
+    given = answer(title, "")
+    return str(given) if given else ""
+
+
+def _messageBox(text: str, parent: Any = None, **_: Any) -> Any:
     return answer(text, qt.QMessageBox.Ok)
 
 
@@ -41,8 +51,6 @@ class _Agreed:
     """Equal to whichever button means yes, as slicer.util compares."""
 
     def __eq__(self, other: object) -> bool:
-        import qt
-
         box = qt.QMessageBox
         return other in (True, box.Ok, box.Yes, box.Retry)
 

@@ -7,7 +7,7 @@ what it cannot prove.
 from pathlib import Path
 from typing import Any
 
-answers: list[Any] = []  # given to the next message boxes, in this order
+answers: list[Any] = []  # given to the next message boxes and file dialogs, in this order
 messages: list[str] = []  # what the message boxes said
 uncaught: list[str] = []  # what slots and observers raised; nobody else would hear of it
 pipCalls: list[list[str]] = []  # what slicer.packaging was asked to install
@@ -50,6 +50,18 @@ def saveLayoutPng(path: Path | str, size: tuple[int, int] = (1024, 768)) -> Path
     from .Pictures import saveLayoutPng as save
 
     return save(Path(path), size)
+
+
+def drop(widget: Any, things: Any) -> bool:
+    """Drop things on a widget as a person would drag them there; return whether it takes them.
+
+    Args:
+        widget: what lies under the mouse: of a table, its viewport().
+        things: nodes and item IDs, as dragged from the subject hierarchy, and paths of files.
+    """
+    from .DragAndDrop import drop as dropAll
+
+    return dropAll(widget, things)
 
 
 def loadDicomSeries(folder: Path | str) -> Any:

@@ -1,0 +1,231 @@
+"""The table of cases: what an expert drew, on which scan, and whether it can be used."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from diffoseg.errors import DiffOSegError
+from DiffOSegLib.ExpertsTableWidget import dress
+
+from . import Dropped
+from .CaseFiles import FilesEvent
+from .CaseRows import CaseRow
+from .CaseWidget import CaseWidget
+from .DropWidget import DropWidget
+from .Sentences import NO_CASES, Checked, aboutCases, inWords, worst
+from .TrainingLogic import DiffOSegTrainingLogic
+from .TrainingParameters import TrainingParameterNode
+
+_ROW_HEIGHT, _INVITATION_HEIGHT, _SIGN_WIDTH = 24, 60, 24  # pixels
+_HIGHEST = 9 * _ROW_HEIGHT  # of the table: the header and eight rows
+_STATES = {  # a sign and its colour, told apart by either
+    "unknown": ("\u2026", "#707070"),
+    "fine": ("\u2714", "#1a7f37"),
+    "warning": ("\u26a0", "#b26a00"),
+    "error": ("\u2716", "#c62828"),
+}
+
+
+class CasesWidget:
+    """The Cases section; the rows are the logic's, only the selection is kept here."""
+
+    def __init__(
+        self, ui: Any, logic: DiffOSegTrainingLogic, act: Callable[[Callable[[], Any]], None]
+    ):
+        """Connect the buttons and the table.
+
+        Args:
+            ui: the panel's widgets.
+            logic: the application's one.
+            act: does something and says in words why it could not be done.
+        """
+        self._ui, self._logic, self._act = ui, logic, act
+        self._parameters: TrainingParameterNode | None = None
+        self._rows: tuple[CaseRow, ...] = ()
+        self._shown: list[tuple[str, ...]] | None = None
+        self._filling = False
+        self._case = CaseWidget(ui, logic, act)
+        self._drop = DropWidget(ui.casesTable, self._onItems, self._onPath)
+        self._dress()
+        ui.addPairsButton.connect("clicked(bool)", self._onAddPairs)
+        ui.addFolderButton.connect("clicked(bool)", self._onAddFolder)
+        ui.addListButton.connect("clicked(bool)", self._onAddList)
+        ui.removeCasesButton.connect("clicked(bool)", self._onRemove)
+        ui.cancelFilesButton.connect("clicked(bool)", self._onCancelFiles)
+        ui.assignButton.connect("clicked(bool)", self._onAssign)
+        ui.casesTable.connect("itemSelectionChanged()", self._onSelection)
+        ui.filesWidget.visible = False
+
+    def setParameters(self, parameters: TrainingParameterNode | None) -> None:
+        """Show the cases of this parameter node; None lets go of it."""
+        self._parameters = parameters
+        if parameters is None:
+            self._rows, self._shown = (), None
+            self._case.show(None)
+        self.update()
+
+    def stop(self) -> None:
+        """Let go of what is watched, for good."""
+        self._drop.stop()
+
+    def update(self) -> None:
+        """Show the rows and what is known of them."""
+        if self._parameters is None:
+            return
+        checks = self._logic.checks()
+        self._rows = self._logic.rows()
+        lines = [self._line(row, one) for row, one in zip(self._rows, checks, strict=True)]
+        if lines != self._shown:
+            self._fill(lines)
+        self._ui.casesLabel.text = aboutCases(checks)
+        self._ui.casesLabel.visible = bool(checks)
+        self._offerAssignment()
+        self._onSelection()
+
+    def showFiles(self, event: FilesEvent) -> None:
+        """Tell how the reading or writing of files goes."""
+        self._ui.filesLabel.text = event.sentence
+        self._ui.filesWidget.visible = True
+        self._ui.cancelFilesButton.visible = not event.isLast
+        self.update()
+
+    # --- the table -------------------------------------------------------------------------------
+
+    def _dress(self) -> None:
+        table = self._ui.casesTable
+        titles = ("", _("Volume"), _("Segment"), _("Region"), _("Expert"))
+        dress(table, len(titles))
+        table.setHorizontalHeaderLabels(list(titles))
+        table.setSelectionMode(qt.QAbstractItemView.ExtendedSelection)
+        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        header = table.horizontalHeader()
+        for one in (header, table.verticalHeader()):
+            one.setHighlightSections(False)
+        for column in range(1, len(titles)):
+            header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(0, qt.QHeaderView.Fixed)
+        table.setColumnWidth(0, _SIGN_WIDTH)
+
+    def _line(self, row: CaseRow, checked: Checked) -> tuple[str, ...]:
+        assert self._parameters is not None
+        return (
+            row.id,
+            worst(checked),
+            inWords(checked),
+            row.volumeName or _("no volume"),
+            row.segmentName or _("no segment"),
+            row.roiName or _("around it"),
+            row.expertName or self._parameters.expertName or _("no name yet"),
+        )
+
+    def _fill(self, lines: list[tuple[str, ...]]) -> None:
+        selected = {row.id for row in self._selected()}
+        self._shown = lines
+        table = self._ui.casesTable
+        self._filling = True
+        table.clearSpans()
+        table.setRowCount(max(len(lines), 1))
+        for header in (table.verticalHeader(), table.horizontalHeader()):
+            header.setVisible(bool(lines))
+        table.setRowHeight(0, _ROW_HEIGHT if lines else _INVITATION_HEIGHT)
+        for number, (rowID, *line) in enumerate(lines):
+            self._fillRow(number, *line)
+            for column in range(table.columnCount if rowID in selected else 0):
+                table.item(number, column).setSelected(True)
+        if not lines:
+            self._invite()
+        self._filling = False
+        high = (len(lines) + 1) * _ROW_HEIGHT if lines else _INVITATION_HEIGHT
+        table.setFixedHeight(min(high, _HIGHEST) + 2 * table.frameWidth)
+
+    def _fillRow(self, number: int, state: str, words: str, *names: str) -> None:
+        sign, color = _STATES[state]
+        for column, text in enumerate((sign, *names)):
+            item = qt.QTableWidgetItem(text)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+            item.setToolTip(words if column == 0 else f"{text}\n{words}")
+            if column == 0:
+                item.setForeground(qt.QBrush(qt.QColor(color)))
+                item.setTextAlignment(qt.Qt.AlignCenter)
+            self._ui.casesTable.setItem(number, column, item)
+
+    def _invite(self) -> None:
+        """Say in the empty table how it is filled."""
+        table = self._ui.casesTable
+        item = qt.QTableWidgetItem(NO_CASES)
+        item.setFlags(qt.Qt.ItemIsEnabled)
+        item.setTextAlignment(qt.Qt.AlignCenter)
+        table.setItem(0, 0, item)
+        table.setSpan(0, 0, 1, table.columnCount)
+
+    def _selected(self) -> list[CaseRow]:
+        """Return the rows that are selected, as the table shows them."""
+        table, shown = self._ui.casesTable, self._shown or []
+        numbers = [n for n in range(len(shown)) if table.item(n, 0).isSelected()]
+        byID = {row.id: row for row in self._rows}
+        return [byID[shown[n][0]] for n in numbers if shown[n][0] in byID]
+
+    def _onSelection(self) -> None:
+        if self._filling:
+            return
+        selected = self._selected()
+        self._ui.removeCasesButton.enabled = bool(selected)
+        self._case.show(selected[0] if len(selected) == 1 else None)
+
+    # --- adding and removing ---------------------------------------------------------------------
+
+    def _onItems(self, itemIDs: list[int]) -> None:
+        self._act(lambda: Dropped.addItems(self._logic, itemIDs))
+
+    def _onPath(self, path: Path) -> None:
+        add = self._logic.addFromFolder if path.is_dir() else self._logic.addFromList
+        self._act(lambda: add(path, self.showFiles))
+
+    def _onAddPairs(self, *_args: object) -> None:
+        def add() -> None:
+            if not self._logic.addAllPairs():
+                nothing = _(
+                    "There is no segmentation in the scene that is not in the table already and"
+                    " belongs to a volume. Load or draw one first."
+                )
+                raise DiffOSegError(nothing)
+
+        self._act(add)
+
+    def _onAddFolder(self, *_args: object) -> None:
+        title = _("A folder with images and masks")
+        path = qt.QFileDialog.getExistingDirectory(self._ui.casesTable.window(), title)
+        if path:
+            self._onPath(Path(path))
+
+    def _onAddList(self, *_args: object) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            self._ui.casesTable.window(), _("A data list"), "", _("Data list (*.json)")
+        )
+        if path:
+            self._onPath(Path(path))
+
+    def _onRemove(self, *_args: object) -> None:
+        self._act(lambda: self._logic.removeRows([row.id for row in self._selected()]))
+
+    def _onCancelFiles(self, *_args: object) -> None:
+        self._logic.cancelFiles()
+
+    # --- several experts on the same scans -------------------------------------------------------
+
+    def _offerAssignment(self) -> None:
+        names, combo = self._logic.segmentNames(), self._ui.assignSegmentComboBox
+        self._ui.assignWidget.visible = len(names) > 1
+        if [combo.itemText(n) for n in range(combo.count)] != list(names):
+            chosen = combo.currentText
+            combo.clear()
+            combo.addItems(list(names))
+            combo.setCurrentIndex(max(combo.findText(chosen), 0 if names else -1))
+
+    def _onAssign(self, *_args: object) -> None:
+        ui = self._ui
+        name = ui.assignExpertLineEdit.text.strip()
+        self._act(lambda: self._logic.assign(ui.assignSegmentComboBox.currentText, name))

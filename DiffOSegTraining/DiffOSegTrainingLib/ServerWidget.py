@@ -1,0 +1,80 @@
+"""The same cases for training on another computer: a data list and the commands to type there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from .CaseFiles import FilesEvent
+from .Sentences import onAnotherComputer
+from .TrainingLogic import DiffOSegTrainingLogic
+from .TrainingParameters import TrainingParameterNode
+
+_LIST = "cases.json"
+_ITERATIONS = 20_000  # of a training from nothing; a day or so on a graphics card
+
+
+class ServerWidget:
+    """The section for those who have many cases or want a model of their own."""
+
+    def __init__(
+        self, ui: Any, logic: DiffOSegTrainingLogic, act: Callable[[Callable[[], Any]], None]
+    ):
+        """Connect the button; ``act`` does something and says in words why it could not be done."""
+        self._ui, self._logic, self._act = ui, logic, act
+        self._list = _LIST
+        ui.serverLabel.text = onAnotherComputer()
+        ui.commandsText.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
+        ui.exportCasesButton.connect("clicked(bool)", self._onExport)
+        self._commands = ""
+
+    def update(self, parameters: TrainingParameterNode | None) -> None:
+        """Show the commands for what the panel holds now."""
+        if parameters is None:
+            return
+        self._ui.exportCasesButton.enabled = bool(self._logic.rows())
+        commands = "\n".join(commandsFor(self._list, parameters.corrects, int(parameters.seed)))
+        if commands != self._commands:  # a selection in the text stays as long as it can
+            self._commands = commands
+            self._ui.commandsText.setPlainText(commands)
+
+    def showFiles(self, event: FilesEvent) -> None:
+        """Tell how the writing goes."""
+        self._ui.serverMessageLabel.text = event.sentence
+        self._ui.serverMessageLabel.visible = True
+
+    def _onExport(self, *_args: object) -> None:
+        path = qt.QFileDialog.getSaveFileName(
+            self._ui.commandsText.window(),
+            _("Export the cases as a data list"),
+            _LIST,
+            _("Data list (*.json)"),
+        )
+        if path:
+            goal = Path(path).with_suffix(".json")
+            self._list = goal.name
+            self._act(lambda: self._logic.exportList(goal, self.showFiles))
+
+
+def commandsFor(listName: str, corrects: str, seed: int) -> list[str]:
+    """Return what is typed where the data list lies: an expert for this model, or a new model."""
+    cases = _quoted(listName)
+    start = f" --corrects {_quoted(corrects)}" if corrects else ""
+    expert = f"diffoseg train expert {cases} --out experts{start} --seed {seed}"
+    long = f"--iterations {_ITERATIONS}"
+    return [
+        _("# the experts of the list, for the model that comes with DiffOSeg:"),
+        expert,
+        _("# a new model of all experts of the list, from nothing:"),
+        f"diffoseg train fast {cases} --out fast {long}",
+        _("# the same in the two stages of the paper:"),
+        f"diffoseg train stage1 {cases} --out stage1 {long}",
+        f"diffoseg train stage2 {cases} --out stage2 {long} --from stage1/model.safetensors",
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Return a word as every shell takes it that is not hostile."""
+    return text if text.replace(".", "").replace("-", "").isalnum() else '"' + text + '"'

@@ -1,0 +1,40 @@
+"""Dragging without a mouse: what Slicer's tree or a file manager would drop on a widget."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+
+_EVENTS = (qt.QDragEnterEvent, qt.QDragMoveEvent)
+
+
+def drop(widget: Any, things: Iterable[Any]) -> bool:
+    urls = [_url(thing) for thing in things]
+    data = qt.QMimeData()
+    data.setUrls(urls)
+    actions = qt.Qt.MoveAction | qt.Qt.CopyAction
+    at = widget.rect.center()
+    for kind in _EVENTS:
+        event = kind(at, actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
+        event.setAccepted(False)
+        slicer.app.sendEvent(widget, event)
+        if not event.isAccepted():
+            return False
+    dropped = qt.QDropEvent(qt.QPointF(at), actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
+    dropped.setAccepted(False)
+    slicer.app.sendEvent(widget, dropped)
+    assert not dropped.isAccepted() or dropped.dropAction() != qt.Qt.MoveAction, (
+        "a drop that is accepted as a move takes the item out of Slicer's tree"
+    )
+    return dropped.isAccepted()
+
+
+def _url(thing: Any) -> Any:
+    if isinstance(thing, Path):
+        return qt.QUrl.fromLocalFile(str(thing))
+    if isinstance(thing, slicer.vtkMRMLNode):
+        hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+        thing = hierarchy.GetItemByDataNode(thing)
+    return qt.QUrl(f"mrml://scene/subjecthierarchy/item?id={thing}")
