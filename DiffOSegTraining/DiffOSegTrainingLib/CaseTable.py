@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -11,14 +12,23 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from diffoseg.catalog import ModelCard, read_card
+from diffoseg.cohorts.datalist import read_datalist
 from diffoseg.errors import InputError, WeightsError
 
 from .CaseChecks import CaseChecks, Findings
+from .CaseExport import exportCases
+from .CaseFiles import loadCases
 from .CaseRows import CaseRow, changed, readRows, writeRows
+from .FileWork import FilesEvent, FilesListener, FileWork
+from .FolderCases import casesIn
 from .ScenePairs import drawnSegments, scenePairs, volumeOf
 from .TrainingParameters import TrainingParameterNode
 
 _LOOK_SECONDS = 0.5  # between two looks whether somebody has changed a segment or a volume
+
+
+def _unheard(_event: FilesEvent) -> None:
+    """Take an event that nobody listens to."""
 
 
 class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -32,6 +42,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._callbacks: list[Callable[[], None]] = []
         self._nextLook = 0.0
         self._observedNode: Any = None
+        self._files: FileWork | None = None
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndImportEvent, scene.EndCloseEvent):
             self.addObserver(scene, event, self._onSceneChanged)
@@ -126,6 +137,52 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Return who drew the cases, in the rows' order."""
         own = self._node().GetParameter("expertName")
         return tuple(dict.fromkeys(filter(None, (row.expertName or own for row in self.rows()))))
+
+    # Files
+
+    def addFromFolder(self, path: Path | str, onEvent: FilesListener = _unheard) -> None:
+        """Load the pairs of scan and segmentation in a folder, one case at a tick.
+
+        Raises InputError where it holds none, or other files are being loaded.
+        """
+        self._requireNoFiles()
+        found = casesIn(Path(path))
+        self._files = FileWork(loadCases(found.entries, self._addNew, found.note), onEvent)
+
+    def addFromList(self, path: Path | str, onEvent: FilesListener = _unheard) -> None:
+        """Load the cases of a data list, one at a tick.
+
+        Raises InputError where it is none, or other files are being loaded.
+        """
+        self._requireNoFiles()
+        entries = read_datalist(Path(path)).entries
+        self._files = FileWork(loadCases(entries, self._addNew), onEvent)
+
+    def exportList(self, path: Path | str, onEvent: FilesListener = _unheard) -> None:
+        """Write all cases as files and a data list, bit by bit.
+
+        Raises InputError where there are no cases, or other files are being loaded.
+        """
+        self._requireNoFiles()
+        rows = self.rows()
+        if not rows:
+            raise InputError(_("There are no cases. Add a volume and its segment first."))
+        own = self._node().GetParameter("expertName") or ""
+        self._files = FileWork(exportCases(rows, own, Path(path)), onEvent)
+
+    @property
+    def filesBusy(self) -> bool:
+        """Whether files are being loaded or written."""
+        return self._files is not None and self._files.outcome is None
+
+    def cancelFiles(self) -> None:
+        """Stop loading or writing files; what is finished stays."""
+        if self._files is not None:
+            self._files.cancel()
+
+    def _requireNoFiles(self) -> None:
+        if self.filesBusy:
+            raise InputError(_("Files are being loaded or written. Wait for the end of that."))
 
     def _addNew(self, rows: Iterable[CaseRow]) -> int:
         """Add the rows that are not there yet; return how many."""

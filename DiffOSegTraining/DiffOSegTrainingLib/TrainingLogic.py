@@ -21,6 +21,7 @@ from .Autosave import AutosavedTraining, TrainingFolder, autosaved
 from .CaseChecks import Findings
 from .CaseRows import CaseRow
 from .CaseTable import CaseTable
+from .FileWork import FilesEvent
 from .TrainingRun import Listener, Training, TrainingEvent, TrainingRequest
 
 TICK_MS = 30  # between two ticks of whoever shows a panel, while the logic is busy
@@ -69,6 +70,7 @@ class DiffOSegTrainingLogic(CaseTable):
             self.activeTraining is not None
             or self._worker.busy
             or bool(self._removals)
+            or self.filesBusy
             or self.checking
         )
 
@@ -137,6 +139,8 @@ class DiffOSegTrainingLogic(CaseTable):
                 self.activeTraining.step()
             self._lookWhetherOver()
             self._removeFiles()
+            if self._files is not None:
+                self._files.step()
             self._look()
         finally:
             self._ticking = False
@@ -154,6 +158,13 @@ class DiffOSegTrainingLogic(CaseTable):
                 slicer.app.processEvents()
             time.sleep(_WAIT_SECONDS)
         return training.outcome
+
+    def waitForFiles(self, timeoutSeconds: float | None = None) -> FilesEvent | None:
+        """Wait until files are loaded or written, for scripts; returns how that ended."""
+        deadline = None if timeoutSeconds is None else time.monotonic() + timeoutSeconds
+        while self.filesBusy and (deadline is None or time.monotonic() < deadline):
+            self.tick()
+        return self._files.outcome if self._files is not None else None
 
     # The computer
 
