@@ -5,20 +5,17 @@ defaults; otherwise of a short one.
 """
 
 import os
-from pathlib import Path
 
 import pytest
 import qt
 import slicer
 from a_panel import ROOT, openPanel, until
+from a_picture import WIDTH, cutOff, fitted, saveBesideViews
 from a_reading import aPhantomReading
 
 import SlicerHost
 
 KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
-WIDTH = 420  # pixels, of Slicer's module panel as it opens
-VIEWS = (1060, 760)
-GAP = 8
 
 pytestmark = pytest.mark.slow
 
@@ -64,28 +61,8 @@ def placeBox(panel, volume, middle):
     panel.parameters.regionRoi.SetSize(36, 36, 8)
 
 
-def fitted(panel):
-    """Return the module's frame, as high as what is in it."""
-    frame = panel.ui.applyButton.window()
-    for _ in range(3):
-        slicer.app.processEvents()
-        frame.resize(WIDTH, frame.layout().heightForWidth(WIDTH))
-    return frame
-
-
-def cutOff(frame):
-    """Return the visible labels and buttons that have less room than their text needs."""
-    shown = [w for w in frame.findChildren("QWidget") if w.isVisibleTo(frame)]
-    texts = [w for w in shown if w.className() in ("QLabel", "QPushButton", "QCheckBox")]
-    return [
-        w.objectName
-        for w in texts
-        if w.text and w.width < (1 if getattr(w, "wordWrap", False) else w.sizeHint().width())
-    ]
-
-
 def test_picture_of_the_panel(panel, folder):
-    frame = fitted(panel)
+    frame = fitted(panel.ui.applyButton)
 
     path = SlicerHost.savePng(frame, folder / "panel.png")
 
@@ -101,19 +78,9 @@ def columnsFit(table):
 
 def test_picture_of_the_panel_beside_the_grid(panel, folder, tmp_path):
     panel.ui.gridButton.click()
-    frame = fitted(panel)
-    left = qt.QImage(str(SlicerHost.savePng(frame, tmp_path / "left.png")))
-    height = max(VIEWS[1], left.height())
-    right = qt.QImage(str(SlicerHost.saveLayoutPng(tmp_path / "right.png", (VIEWS[0], height))))
+    frame = fitted(panel.ui.applyButton)
 
-    picture = qt.QImage(WIDTH + GAP + VIEWS[0], height, qt.QImage.Format_RGB32)
-    picture.fill(frame.palette.color(qt.QPalette.Window))
-    painter = qt.QPainter(picture)
-    painter.drawImage(0, 0, left)
-    painter.drawImage(WIDTH + GAP, 0, right)
-    painter.end()
-    path = Path(folder) / "panel_and_views.png"
-    assert picture.save(str(path))
+    assert saveBesideViews(frame, folder / "panel_and_views.png", tmp_path)
 
     expert = panel.ui.resultsTable.item(1, 0).text()
     assert expert == "Expert 1"
