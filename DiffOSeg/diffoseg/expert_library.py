@@ -73,7 +73,7 @@ class ExpertLibrary:
         )
 
     def add(self, path: Path) -> ExpertCard:
-        """Copy an expert file into the library, enabled.
+        """Copy an expert file into the library, enabled, unless this very expert is there already.
 
         Raises:
             WeightsError: it is no expert file; see ``load_expert``.
@@ -81,6 +81,9 @@ class ExpertLibrary:
         """
         expert = load_expert(path)
         with self._locked():
+            for card in self.cards():
+                if (card.name, card.hash) == (expert.name, expert.hash):
+                    return card
             self._check_free(expert, expert.name)
             goal = self._unused(self.folder, expert.name)
             save_expert(expert, goal)

@@ -182,7 +182,7 @@ def load_expert(path: str | Path) -> LocalExpert:
             training=training,
             code_version=one_line(texts["code_version"]),
         )
-    except (LookupError, TypeError, InputError) as error:
+    except (LookupError, TypeError, ValueError, InputError) as error:
         raise WeightsError(
             f"{path.name}: does not describe an expert as this version knows it."
             " Update the extension or get the file again."

@@ -9,7 +9,9 @@ import pytest
 
 from diffoseg import catalog
 from diffoseg.catalog import DEFAULT_MODEL, available_cards, available_models, find_model, read_card
-from diffoseg.errors import WeightsError
+from diffoseg.errors import InputError, WeightsError
+from diffoseg.experts import Expert
+from diffoseg.local_expert import ExpertCard
 
 METADATA = {
     "title": "A model",
@@ -185,3 +187,22 @@ def test_an_absurd_header_length_is_refused_unread(tmp_path, length, monkeypatch
 def test_a_missing_model_names_those_that_there_are(own_folder):
     with pytest.raises(WeightsError, match=f"no such weights file.*{DEFAULT_MODEL}"):
         read_card("of-my-own")
+
+
+def a_taught(name: str) -> ExpertCard:
+    return ExpertCard(
+        Path("x"), Expert(name, "", (1, 0, 0)), "0" * 64, "", "fast", {}, "", "0" * 64
+    )
+
+
+def test_a_card_can_be_extended_by_experts_who_were_taught(tmp_path):
+    card = read_card(write(tmp_path / "m.safetensors"))
+    longer = card.with_experts([a_taught("Cleo"), a_taught("Dora")])
+
+    assert longer.answers == (*card.answers, "Cleo", "Dora")
+    assert longer.panel.color_of("Cleo") == (1, 0, 0)
+    assert [longer.panel.color_of(name) for name in card.answers] == [
+        card.panel.color_of(name) for name in card.answers
+    ]
+    with pytest.raises(InputError, match="'Bob'"):
+        card.with_experts([a_taught("bob")])

@@ -153,7 +153,7 @@ def test_a_job_comes_back_as_it_was_written(tmp_path, region):
     )
     job.write(tmp_path)
 
-    job = replace(job, preset="preview", presence=0.5)
+    job = replace(job, preset="preview", presence=0.5, expert_files=("Änne", "Bo"))
     job.write(tmp_path)
 
     assert SegmentationJob.read(tmp_path) == job
@@ -183,6 +183,9 @@ def test_a_job_comes_back_as_it_was_written(tmp_path, region):
         {"model": None},
         {"preset": None},
         {"preset": 1},
+        {"expert_files": "Bo"},
+        {"expert_files": [3]},
+        {"expert_files": None},
         {"presence": "1"},
         {"presence": True},
         {"presence": [1]},
@@ -198,15 +201,15 @@ def test_a_damaged_job_is_an_input_error_without_its_folder(tmp_path, change):
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_job_from_before_there_were_presets_is_read(tmp_path):
+def test_a_job_from_before_there_were_presets_and_local_experts_is_read(tmp_path):
     job = a_job(a_volume(), REGION, a_model().metadata)
     job.write(tmp_path)
     values = json.loads((tmp_path / JOB).read_text())
-    del values["preset"], values["presence"]
+    del values["preset"], values["presence"], values["expert_files"]
     (tmp_path / JOB).write_text(json.dumps(values))
 
     assert SegmentationJob.read(tmp_path) == job
-    assert (job.preset, job.presence) == ("standard", None)
+    assert (job.preset, job.presence, job.expert_files) == ("standard", None, ())
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000, "{}", "\x00"])

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from a_local_expert import CODE, a_local_expert
 from a_model import EVERYONE, REGION, a_volume
 from safetensors import safe_open
 from test_fast import a_fast_model, a_network
-from test_local_expert import CODE, a_local_expert
 
 from diffoseg.calibration import Calibration, Stretch
 from diffoseg.expert_library import ExpertLibrary
