@@ -146,7 +146,6 @@ def _intensities(
                 " volume or load it again.",
             )
         ]
-    mapping = metadata.intensity.resolve(image)
     low, high = float(seen.min()), float(seen.max())
     if low == high:
         return [
@@ -156,6 +155,9 @@ def _intensities(
                 " was drawn on.",
             )
         ]
+    mapping = metadata.intensity
+    if mapping.kind == "percentiles":  # of this volume, so that nothing of it lies far outside
+        return []
     if high <= mapping.low or low >= mapping.high:
         return [_outside("error", "All", low, high, mapping)]
     clipped = float(np.mean((seen < mapping.low) | (seen > mapping.high)))

@@ -1,14 +1,21 @@
 """One expert's slices: where windows lie, what is kept, and that many cases take no more memory."""
 
+import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from a_cohort import METADATA, a_case
+from a_cohort import METADATA, a_case, a_mask, an_image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_same_grid import stored_otherwise
 
+from diffoseg.cohorts.case import Case
 from diffoseg.errors import CancelledError, InputError
-from diffoseg.geometry import Box
+from diffoseg.geometry import Box, Geometry
 from diffoseg.training.expert_slices import expert_slices
+from diffoseg.volume import Volume
 
 
 def test_a_lesion_gives_its_slices_and_the_empty_ones_next_to_them():
@@ -98,3 +105,105 @@ def test_it_can_be_stopped_between_two_cases():
     asked = iter([False, True])
     with pytest.raises(CancelledError):
         expert_slices([a_case("a"), a_case("b")], "Ann", METADATA, cancel=lambda: next(asked))
+
+
+TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+GRIDS = {
+    "oblique": Geometry((40, 44, 12), (0.6, 0.8, 2.5), (-10, 20, 30), tuple(TURN.ravel())),
+    "sagittal": Geometry((12, 44, 40), (3.0, 0.7, 0.9)),
+    "one slice": Geometry((50, 44, 1), (0.5, 0.5, 5.0)),
+    "even": Geometry((30, 30, 30), (1.0, 1.0, 1.0)),
+    "thin": Geometry((40, 4, 30), (0.7, 0.7, 2.0)),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@given(order=st.permutations(range(3)), flips=st.tuples(*[st.booleans()] * 3))
+@settings(max_examples=12)
+def test_slices_do_not_depend_on_how_a_file_stores_the_voxels(grid, order, flips):
+    geometry = GRIDS[grid]
+    k, j, i = geometry.size[::-1]
+    mask = a_mask(
+        np.s_[: k // 4 + 1, 1:3, 1:3],  # two of one size, far apart, and a larger one
+        np.s_[-(k // 4 + 1) :, -3:-1, -3:-1],
+        np.s_[k // 3 : k // 2 + 1, j // 3 : j // 2, i // 3 : i // 2 + 2],
+        size=geometry.size,
+    )
+    case = Case("p", "c", Volume(an_image(1, geometry.size), geometry), {"Ann": mask})
+    image, elsewhere = stored_otherwise(case.volume.array, geometry, order, flips)
+    other = Case(
+        "p",
+        "c",
+        Volume(image, elsewhere),
+        {"Ann": stored_otherwise(mask, geometry, order, flips)[0]},
+    )
+
+    found, again = (expert_slices([one], "Ann", METADATA) for one in (case, other))
+
+    assert found.masks.any()
+    assert found.fingerprint() == again.fingerprint()
+    np.testing.assert_array_equal(found.positions, again.positions)
+
+
+def test_a_lesion_at_the_edge_of_the_volume_is_seen_whole():
+    case = a_case("edge", np.s_[0:2, 0:4, 0:4], np.s_[22:24, 50:56, 55:60])
+
+    found = expert_slices([case], "Ann", METADATA)
+
+    assert {0, 1, 2, 21, 22, 23} <= set(found.positions)
+    inside = found.masks[found.positions == 0][0, 0]
+    assert np.count_nonzero(inside) >= 16
+
+
+def test_a_thousand_specks_are_not_looked_at_one_by_one():
+    speckled = a_case("speckled")
+    random = np.random.default_rng(0)
+    speckled.masks["Ann"][:] = random.random(speckled.volume.array.shape) < 0.02
+
+    found = expert_slices([speckled], "Ann", METADATA, most=40)
+
+    assert len(found) <= 40
+    assert found.masks.any()
+
+
+class Cases(Sequence[Case]):
+    """Cases made when asked for, each of 1 MB."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return a_case(f"case {index}", np.s_[10:14, 20:28, 30:36], seed=index)
+
+
+def test_memory_does_not_grow_with_the_number_of_cases():
+    peaks = []
+    expert_slices(Cases(1), "Ann", METADATA)
+    for count in (5, 50):
+        tracemalloc.start()
+        assert len(expert_slices(Cases(count), "Ann", METADATA, most=60)) <= 60
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 300_000
+
+
+def test_of_more_cases_than_slices_the_first_are_taken_and_that_is_said():
+    said: list[str] = []
+
+    found = expert_slices(Cases(9), "Ann", METADATA, most=4, note=said.append)
+
+    assert found.cases == tuple(f"case {index}" for index in range(4))
+    assert found.masks.any((1, 2, 3)).all()
+    assert "first 4" in said[-1]
+
+
+def test_warnings_name_their_case():
+    said: list[str] = []
+    case = a_case("wide", np.s_[10:12, 4:52, 4:56])
+
+    expert_slices([case], "Ann", replace(METADATA, patch=16), note=said.append)
+
+    assert said[0].startswith("Case wide: The segment is 36 mm wide")

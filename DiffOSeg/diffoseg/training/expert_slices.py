@@ -22,6 +22,8 @@ from .slices import EMPTY_SHARE, SliceSet
 MOST_SLICES = 384
 """Slices of all cases together: 8 MB of 64 x 64 pixels."""
 
+_LOOKED_AT = 4  # times as many slices as are taken; those with but a trace of a mark are left out
+
 
 def expert_slices(
     cohort: Sequence[Case],
@@ -119,29 +121,30 @@ def _planes(
         windows = _around_lesions(grid, mask, patch, share)
     else:
         windows = _tiles(grid.window_of(case.region), patch)
-    marked: list[GridWindow] = []
-    empty: list[tuple[int, GridWindow]] = []
+    touched: list[GridWindow] = []
+    empty: list[tuple[int, GridWindow]] = []  # with how many slices lie between it and a marked one
     for window in windows:
-        flags = _marked_slices(grid, mask, window)
+        flags = _touched_slices(grid, mask, window)
         rows = np.flatnonzero(flags)
-        for row in range(window.size[0]):
-            plane = _plane(window, row)
-            if flags[row]:
-                marked.append(plane)
-            else:
-                empty.append((int(np.abs(rows - row).min(initial=window.size[0])), plane))
+        touched += [_plane(window, int(row)) for row in rows]
+        empty += [
+            (int(np.abs(rows - row).min(initial=window.size[0])), _plane(window, int(row)))
+            for row in np.flatnonzero(~flags)
+        ]
+    looked_at = _spread(touched, _LOOKED_AT * (share + 1))
+    marked = [plane for plane in looked_at if (grid.slices(mask, plane) > 0.5).any()]
     if marked:
         nearest = [plane for _, plane in sorted(empty, key=lambda pair: pair[0])]
         wanted = max(1, round(len(marked) * EMPTY_SHARE / (1 - EMPTY_SHARE)))
         room = max(1, ceil(share * (1 - EMPTY_SHARE)))
         taken = _spread(marked, max(room, share - min(wanted, len(nearest))))
         return taken + nearest[: min(wanted, share - len(taken))]
-    if any(mask[_voxels(grid, window)].any() for window in windows):
+    if case.region is None:
         raise InputError(
             f"Case {case.name}: what is marked is smaller than the model's pixels of"
             f" {grid.spacing_mm:g} mm. Leave the case out, or choose a model with finer pixels."
         )
-    everything = [plane for _, plane in empty]
+    everything = [_plane(window, row) for window in windows for row in range(window.size[0])]
     return _spread(everything, min(share, max(1, round(EMPTY_SHARE * len(everything)))))
 
 
@@ -156,21 +159,30 @@ def _around_lesions(grid: ModelGrid, mask: np.ndarray, patch: int, most: int) ->
     voxels = marked_voxels(mask)
     if voxels is None:
         raise ValueError("nothing is marked")  # the case was checked
-    first = np.array(voxels[0])
-    place = tuple(slice(a, a + n) for a, n in zip(voxels[0][::-1], voxels[1][::-1], strict=True))
+    (i, j, k), (width, height, depth) = voxels
+    place = np.s_[k : k + depth, j : j + height, i : i + width]
     lesions = find_objects(label(mask[place], np.ones((3, 3, 3)))[0])
-    boxes = [
-        ([ends.start for ends in lesion[::-1]], [ends.stop - ends.start for ends in lesion[::-1]])
-        for lesion in lesions
-    ]
+    ends = np.array([[(side.start, side.stop) for side in lesion[::-1]] for lesion in lesions])
+    starts, sizes = ends[..., 0] + voxels[0], ends[..., 1] - ends[..., 0]
     windows: list[GridWindow] = []
-    for start, size in sorted(boxes, key=lambda box: -int(np.prod(box[1]))):
-        lesion = grid.window_of_voxels(first + start, size)
+    for row in _largest_first(grid, starts, sizes):
+        lesion = grid.window_of_voxels(starts[row], sizes[row])
         if not any(_holds(window, lesion) for window in windows):
             windows += _tiles(with_empty_slices(lesion, grid), patch)
         if len(windows) >= most:
             break
     return windows
+
+
+def _largest_first(grid: ModelGrid, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return in which order to take boxes of voxels, given as two (N, 3): (i, j, k).
+
+    By size, then by place as the model sees it: the same however a file stores its voxels.
+    """
+    axes = list(grid.axes)
+    last = np.subtract(grid.geometry.size, starts + sizes)
+    lower = np.where(grid.flips, last[:, axes], starts[:, axes])
+    return np.lexsort((*lower.T[::-1], -sizes.prod(1)))
 
 
 def _tiles(answer: GridWindow, patch: int) -> list[GridWindow]:
@@ -183,12 +195,12 @@ def _tiles(answer: GridWindow, patch: int) -> list[GridWindow]:
     ]
 
 
-def _marked_slices(grid: ModelGrid, mask: np.ndarray, window: GridWindow) -> np.ndarray:
-    """Return which of a window's slices show anything marked, bool (S,)."""
-    if not mask[_voxels(grid, window)].any():
-        return np.zeros(window.size[0], bool)
-    planes = (grid.slices(mask, _plane(window, row)) for row in range(window.size[0]))
-    return np.array([(plane > 0.5).any() for plane in planes])
+def _touched_slices(grid: ModelGrid, mask: np.ndarray, window: GridWindow) -> np.ndarray:
+    """Return in which of a window's slices, bool (S,), any voxel is marked that pixels are of."""
+    across = 2 - grid.axes[0]
+    others = tuple(axis for axis in range(3) if axis != across)
+    touched = np.asarray(mask[_voxels(grid, window)].any(others))
+    return touched[::-1] if grid.flips[0] else touched
 
 
 def _plane(window: GridWindow, row: int) -> GridWindow:
