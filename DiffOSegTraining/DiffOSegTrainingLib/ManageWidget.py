@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.catalog import available_cards
+from diffoseg.experts import slug_of
 from diffoseg.local_expert import SUFFIX, ExpertCard
 from DiffOSegLib import LocalExperts
 from DiffOSegLib.ExpertsTableWidget import dress, fitHeight, swatch
@@ -42,6 +43,8 @@ class ManageWidget:
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setStretchLastSection(False)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         for column in range(1, len(titles)):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
@@ -132,11 +135,8 @@ class ManageWidget:
         """Take a tick or a new name."""
         if self._filling or column != 0:
             return
-        card, item, library = (
-            self._cards[row],
-            self._ui.libraryTable.item(row, 0),
-            LocalExperts.library(),
-        )
+        card, library = self._cards[row], LocalExperts.library()
+        item = self._ui.libraryTable.item(row, 0)
         enabled, name = item.checkState() == qt.Qt.Checked, item.text().strip()
         if name != card.name:
             self._change(lambda: library.rename(card, name))
@@ -166,7 +166,7 @@ class ManageWidget:
 
     def _onImport(self, *_args: object) -> None:
         path = qt.QFileDialog.getOpenFileName(
-            self._window(), _("Import an expert"), "", _("Expert (*{s})").format(s=SUFFIX)
+            self._window(), _("Import an expert"), "", _fileTypes()
         )
         if path:
             self._change(lambda: LocalExperts.library().add(Path(path)))
@@ -185,3 +185,8 @@ class ManageWidget:
 
     def _window(self) -> Any:
         return self._ui.libraryTable.window()
+
+
+def _fileTypes() -> str:
+    """Return what a file dialog lists."""
+    return _("Expert (*{suffix})").format(suffix=SUFFIX)

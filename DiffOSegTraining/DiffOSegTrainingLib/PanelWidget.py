@@ -154,7 +154,6 @@ class PanelWidget(VTKObservationMixin):
     def _onDevice(self, index: int) -> None:
         if self.parameters and self.parameters.device != DEVICES[index]:
             self.parameters.device = DEVICES[index]
-            self._training.describe()
 
     def _saying(self, label: "qt.QLabel") -> Act:
         """Return what does something and says in this label why it could not be done."""

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from .Autosave import AutosavedTraining
 from .Sentences import discardQuestion, toResume
 from .TrainingLogic import DiffOSegTrainingLogic
+from .TrainingRun import Listener
 
 
 class ResumeWidget:
@@ -18,19 +19,21 @@ class ResumeWidget:
         self,
         ui: Any,
         logic: DiffOSegTrainingLogic,
-        onResume: Callable[[Callable[[], Any]], None],
-        onEvent: Callable[[Any], None],
+        begin: Callable[[Callable[[], Any]], None],
+        act: Callable[[Callable[[], Any]], None],
+        onEvent: Listener,
     ):
         """Connect the buttons.
 
         Args:
             ui: the panel's widgets.
             logic: the application's one.
-            onResume: starts what it is given as Start does.
+            begin: starts a training as the Start button does.
+            act: does something and says in words why it could not be done.
             onEvent: told how the training goes that is resumed.
         """
         self._ui, self._logic = ui, logic
-        self._onResume, self._onEvent = onResume, onEvent
+        self._begin, self._act, self._onEvent = begin, act, onEvent
         self._autosaved: tuple[AutosavedTraining, ...] = ()
         ui.resumeComboBox.connect("currentIndexChanged(int)", self._showWhether)
         ui.resumeButton.connect("clicked(bool)", self._resume)
@@ -60,10 +63,10 @@ class ResumeWidget:
 
     def _resume(self, *_args: object) -> None:
         chosen = self._chosen()
-        self._onResume(lambda: self._logic.resume(chosen, onEvent=self._onEvent))
+        self._begin(lambda: self._logic.resume(chosen, onEvent=self._onEvent))
 
     def _discard(self, *_args: object) -> None:
         chosen, title = self._chosen(), _("DiffOSeg Training")
         if slicer.util.confirmOkCancelDisplay(discardQuestion(chosen.expertName), title):
-            self._logic.discard(chosen)
+            self._act(lambda: self._logic.discard(chosen))
             self.update(running=False)

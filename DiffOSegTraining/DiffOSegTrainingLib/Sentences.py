@@ -82,6 +82,13 @@ def result(name: str, verdict: str, sentence: str) -> str:
     return f"{_MARKS.get(verdict, '')} {name}: {sentence}".strip()
 
 
+def nowListed(count: int) -> str:
+    """Return where the experts are that were taught."""
+    if count == 1:
+        return _("The expert is now in the list of the DiffOSeg module.")
+    return _("These experts are now in the list of the DiffOSeg module.")
+
+
 def toResume(autosaved: AutosavedTraining) -> str:
     """Return which training it was."""
     cases = _("1 case") if autosaved.cases == 1 else _("{n} cases").format(n=autosaved.cases)
@@ -114,10 +121,12 @@ def about(card: ExpertCard, baseTitle: str | None) -> str:
 
     Args:
         card: the expert.
-        baseTitle: of the model that the expert was taught to; None where it is not on this computer.
+        baseTitle: of the model that the expert was taught to; None where it is not here.
     """
     made = card.base_title or _("a model without a title")
-    lines = [summary_of(card.training), card.expert.description]
+    lines = [summary_of(card.training)]
+    if card.expert.description:
+        lines.append(_("Note: {text}").format(text=card.expert.description))
     if baseTitle is None:
         lines.append(
             _("Taught to {model}, which is not on this computer: cannot be used here.").format(
@@ -129,7 +138,7 @@ def about(card: ExpertCard, baseTitle: str | None) -> str:
     corrected = card.training.get("corrects")
     if corrected:
         lines.append(_("Began as {name}.").format(name=corrected))
-    return "\n".join(line for line in lines if line)
+    return "\n".join(filter(None, lines))
 
 
 def dice(value: Any) -> str:

@@ -26,7 +26,6 @@ class ServerWidget:
         self._ui, self._logic, self._act = ui, logic, act
         self._list = _LIST
         ui.serverLabel.text = onAnotherComputer()
-        ui.commandsText.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
         ui.exportCasesButton.connect("clicked(bool)", self._onExport)
         self._commands = ""
 
@@ -59,17 +58,17 @@ class ServerWidget:
 
 
 def commandsFor(listName: str, corrects: str, seed: int) -> list[str]:
-    """Return what is typed where the data list lies: an expert for this model, or a new model."""
+    """Return what is typed where the data list lies: experts for this model, or a new model."""
     cases = _quoted(listName)
     start = f" --corrects {_quoted(corrects)}" if corrects else ""
     expert = f"diffoseg train expert {cases} --out experts{start} --seed {seed}"
     long = f"--iterations {_ITERATIONS}"
     return [
-        _("# the experts of the list, for the model that comes with DiffOSeg:"),
+        _("# the experts of the list:"),
         expert,
-        _("# a new model of all experts of the list, from nothing:"),
+        _("# a new model, from nothing:"),
         f"diffoseg train fast {cases} --out fast {long}",
-        _("# the same in the two stages of the paper:"),
+        _("# a new model in the two stages of the paper:"),
         f"diffoseg train stage1 {cases} --out stage1 {long}",
         f"diffoseg train stage2 {cases} --out stage2 {long} --from stage1/model.safetensors",
     ]

@@ -11,13 +11,13 @@ from DiffOSegLib import Dependencies
 
 from .CurvePlot import CurvePlot
 from .ResumeWidget import ResumeWidget
-from .Sentences import progress, result, runsOn, whatHinders
+from .Sentences import nowListed, progress, result, runsOn, whatHinders
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
 from .TrainingRun import TrainingEvent
 
 _BAR = 1000  # steps of the progress bar
-_LOOKS = {  # of the result, dark on light in every theme
+_LOOKS = {  # of the result, dark on light in every theme; mixed ones look unproven
     "use": "background-color: #dcefdc; color: #10300f;",
     "like consensus": "background-color: #fdf0d0; color: #3a2a00;",
     "unproven": "background-color: #e4e8f2; color: #10203a;",
@@ -38,13 +38,15 @@ class TrainingWidget:
         self._parameters: TrainingParameterNode | None = None
         self._dependencies = Dependencies.state()
         self._notes: tuple[str, ...] = ()
-        self._resume = ResumeWidget(ui, logic, self._onResume, self.onEvent)
+        self._results: list[str] = []
+        self._verdicts: set[str] = set()
+        self._resume = ResumeWidget(ui, logic, self._begin, self._act, self.onEvent)
         ui.startButton.connect("clicked(bool)", self._onStart)
         ui.curvesButton.connect("toggled(bool)", self._onCurves)
         ui.detailsButton.connect("toggled(bool)", self._onDetails)
         ui.progressBar.setMaximum(_BAR)
         self.say("")
-        self._showResult("", "")
+        self._clearResults()
         self._showDetails("")
 
     @property
@@ -77,6 +79,7 @@ class TrainingWidget:
         ui.deviceLabel.text = self._line(obstacle)
         ui.deviceLabel.visible = not running
         self._resume.update(running)
+        self._describeAnew()
 
     def say(self, sentence: str) -> None:
         """Show one sentence below the Start button; "" clears it."""
@@ -98,6 +101,12 @@ class TrainingWidget:
             self._logic.describe(parameters.device, parameters.model)
             self._wake()
 
+    def _describeAnew(self) -> None:
+        """Ask again where another device or another model was chosen since."""
+        parameters, asked = self._parameters, self._logic.describedFor
+        if parameters and asked not in (None, (parameters.device, parameters.model)):
+            self.describe()
+
     # --- the button ------------------------------------------------------------------------------
 
     def _startText(self) -> str:
@@ -109,29 +118,32 @@ class TrainingWidget:
     def _onStart(self, *_args: object) -> None:
         if self.running:
             self.say(_("Stopping."))
-            self._logic.cancel()
+            self._act(self._logic.cancel)
         else:
             self._begin(lambda: self._logic.start(onEvent=self.onEvent))
-        self._wake()
-        self.update()
-
-    def _onResume(self, resume: Callable[[], Any]) -> None:
-        self._begin(resume)
-        self._wake()
-        self.update()
 
     def _begin(self, begin: Callable[[], Any]) -> None:
-        """Install what is missing and start; say why where that does not work."""
-        try:
+        """Install what is missing and start a training."""
+
+        def installAndBegin() -> None:
             Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall)
             self._dependencies = Dependencies.state()
             self.setNotes(())
-            self._showResult("", "")
+            self._clearResults()
             self._showDetails("")
             self._ui.progressBar.setRange(0, 0)  # to and fro until there is progress to show
             begin()
+
+        self._act(installAndBegin)
+
+    def _act(self, do: Callable[[], Any]) -> None:
+        """Do something, or say why it could not be done."""
+        try:
+            do()
         except DiffOSegError as error:  # also that the user declined an installation
             self.say(str(error))
+        self._wake()
+        self.update()
 
     def _reportInstall(self, sentence: str) -> None:
         self.say(sentence)
@@ -171,26 +183,26 @@ class TrainingWidget:
             self._ui.progressBar.value = round(_BAR * event.fraction)
         self.say(progress(event))
 
+    def _clearResults(self) -> None:
+        self._results.clear()
+        self._verdicts.clear()
+        self._ui.resultLabel.visible = False
+
     def _addResult(self, event: TrainingEvent) -> None:
         """Show a finished expert's result, below those of the experts before it."""
-        before = self._ui.resultLabel.text
-        line = result(event.expertName, event.verdict, event.sentence)
-        self._showResult(f"{before}\n{line}" if before else line, event.verdict)
+        self._results.append(result(event.expertName, event.verdict, event.sentence))
+        self._verdicts.add(event.verdict)
+        label = self._ui.resultLabel
+        label.text = "\n".join((*self._results, nowListed(len(self._results))))
+        verdict = event.verdict if len(self._verdicts) == 1 else "unproven"
+        label.styleSheet = _LOOKS.get(verdict, "")
+        label.visible = True
 
     def _end(self, event: TrainingEvent) -> None:
-        if event.card is not None:
-            listed = _("{name} is now in the list of the DiffOSeg module.")
-            self.say(listed.format(name=event.card.name))
-        else:
-            self.say(event.sentence)
+        self.say("" if event.card else event.sentence)
         self._showDetails(event.details)
         self._dependencies = Dependencies.state()  # the worker may have found them broken
         self.update()
-
-    def _showResult(self, text: str, verdict: str) -> None:
-        self._ui.resultLabel.text = text
-        self._ui.resultLabel.styleSheet = _LOOKS.get(verdict, "")
-        self._ui.resultLabel.visible = bool(text)
 
     def _onCurves(self, wanted: bool) -> None:
         if wanted and not self._plot.shown:
