@@ -1,4 +1,4 @@
-"""The library is its files: every change is whole, told in words, and safe beside other programs."""
+"""The library is its files: each change is whole, told in words, and safe beside other programs."""
 
 import os
 import random
@@ -89,7 +89,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_changes(library):
         library.rename(cards[0], "Dora")
 
     assert files(library) == before
-    assert set(library.cards()) == set(cards)
+    assert list(library.cards()) == cards
 
 
 def test_the_very_same_expert_may_be_added_twice_and_stays_as_it_is(library):
