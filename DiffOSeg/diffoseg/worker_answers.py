@@ -27,6 +27,7 @@ from .job import Comparison, ExpertResult, SegmentationJob
 from .local_expert import load_expert
 from .output.atomic import replacing
 from .segmentation import Segmenter, Started
+from .training.expert_settings import expected_seconds
 from .version import __version__
 from .volume import Volume
 from .weights import load_model
@@ -38,6 +39,7 @@ _DISTANCES = "monai.metrics"  # takes seconds to import
 _SECONDS_BETWEEN = 0.1  # of two progress events
 _SECONDS_OF_PACE = 1.0  # until the time left is worth saying
 _MEASURED_CALLS = 2
+_SOME_SLICES = 30  # of a few cases, for what a training is expected to take
 
 
 class Engine:
@@ -85,6 +87,7 @@ class Engine:
             "line": line_about(device),
             "because": why(choice, device),
             "seconds_per_tile": pace,
+            "seconds_per_expert": None if pace is None else expected_seconds(_SOME_SLICES, pace),
             "versions": {
                 "diffoseg": __version__,
                 "torch": torch.__version__,
