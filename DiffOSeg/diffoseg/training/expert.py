@@ -1,0 +1,471 @@
+"""A new expert for a frozen fast network: the code, and the bias of presence, that fit a few cases.
+
+What is found is the most probable code given what the expert drew: of the least
+
+    sum over slices [CE of the mask / pixels + CE of presence] + u'u / 2 + (bias / spread)^2 / 2
+
+where CE is the cross-entropy in nats, of all pixels of a slice at noise levels drawn as in the
+base's own training or with nothing of the mask left to see, and the code lies u standard deviations
+from what ``expert_prior`` expects. With no case that is the mean of all experts; the more cases,
+the less the prior says.
+
+Beside the final code one code is fitted for each fold of held-out patients, on the others' slices.
+Their cross-entropy on the patients that they have not seen tells when to stop, and their Dice how
+good the expert will be on the next case.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..device import mixed_precision
+from ..diffusion import draw_times, q_sample
+from ..errors import CancelledError, InputError
+from ..experts import Expert
+from ..local_expert import LocalExpert
+from ..model import Model
+from ..networks.fast import FastNetwork, Features
+from ..weights import content_hash
+from .checkpoint import read_checkpoint, write_checkpoint
+from .expert_prior import prior_of
+from .expert_settings import MOST_FOLDS, ExpertSettings
+from .expert_validation import HeldOut, comparators, first_belief
+from .slices import SliceSet
+
+CHECKPOINT = "checkpoint.safetensors"
+
+Progress = Callable[[int, int, str], None]
+
+_UNSEEN = 0.5  # share of the rows that see nothing of the mask, as a segmentation's first call
+_WARM_UP = 5
+_LAST_RATE = 0.05  # of the peak rate
+_MOMENTS = (0.9, 0.95)
+_ENCODED_AT_ONCE = 16
+_SURE = 1e-4  # probabilities nearer to 0 or 1 count as this near in a cross-entropy
+
+
+@dataclass(frozen=True)
+class ExpertPoint:
+    """What one look at the held-out cases found.
+
+    Attributes:
+        step: after how many optimiser steps.
+        loss: mean cross-entropy per pixel of the drawings learnt from since the look before.
+        held_out: cross-entropy per pixel of what was drawn on held-out cases.
+        dice: mean over held-out cases of Dice with what this expert drew; see
+            ``expert_validation``. NaN, like those that follow, where no case can be held out.
+        consensus: the same of the base's consensus.
+        best: the same of the base's expert who comes nearest.
+        best_name: who that is; "" where there is none.
+    """
+
+    step: int
+    loss: float
+    held_out: float
+    dice: float
+    consensus: float
+    best: float
+    best_name: str
+
+
+def train_expert(
+    base: Model,
+    slices: SliceSet,
+    expert: Expert,
+    folder: Path,
+    *,
+    corrects: str = "",
+    settings: ExpertSettings | None = None,
+    device: torch.device,
+    point: Callable[[ExpertPoint], None] | None = None,
+    progress: Progress | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> LocalExpert:
+    """Teach a new expert to a model, which stays as it is.
+
+    Args:
+        base: of the fast kind.
+        slices: what the expert drew, one drawing (M = 1) of each slice; at least one is marked.
+        expert: name, description and colour of the new one.
+        folder: for the checkpoint; a run there is taken up again, with the same result as if it
+            had never been stopped.
+        corrects: name of the base's expert about whom the new one is expected; "" is nobody.
+        settings: how long and how fast; None is the default.
+        device: where to compute; the base is moved there.
+        point: called with every look at the held-out cases, those of a resumed run included.
+        progress: called after every step with (steps done, steps in all, what is happening).
+        cancel: asked before every step.
+
+    Raises:
+        InputError: the base is of the kind "paper" or lacks the corrected expert, nothing is
+            marked, the folder holds another run, or a number is none any more.
+        CancelledError: ``cancel`` said so; the checkpoint is kept.
+    """
+    if base.fast is None:
+        raise InputError(
+            "Weights of the paper's kind cannot be taught a new expert. Choose weights of the fast"
+            " kind."
+        )
+    settings = settings or ExpertSettings()
+    if not slices.masks.any():
+        raise InputError("No slice is marked, so there is nothing to learn. Add a marked case.")
+    with _frozen(base.to(device).fast):
+        lesson = _Lesson(base, slices, expert, corrects, settings, device)
+        return _taught(lesson, folder, point, progress, cancel)
+
+
+def _taught(
+    lesson: "_Lesson",
+    folder: Path,
+    point: Callable[[ExpertPoint], None] | None,
+    progress: Progress | None,
+    cancel: Callable[[], bool] | None,
+) -> LocalExpert:
+    """Go on with the lesson to its end; see ``train_expert``."""
+    settings, state = lesson.settings, _State(lesson)
+    if (folder / CHECKPOINT).exists():
+        state.resume(folder)
+    if point is not None:
+        for seen in state.points:
+            point(seen)
+    started = time.perf_counter() - state.seconds
+    while state.step < settings.steps:
+        if cancel is not None and cancel():
+            state.seconds = time.perf_counter() - started
+            state.save(folder)
+            raise CancelledError("Teaching was stopped; it can go on from where it was.")
+        state.advance()
+        if state.step % settings.every == 0 or state.step == settings.steps:
+            state.look()
+            state.seconds = time.perf_counter() - started
+            state.save(folder)
+            if point is not None:
+                point(state.points[-1])
+        if progress is not None:
+            progress(state.step, settings.steps, f"teaching {lesson.expert.name}")
+    return state.taught()
+
+
+@contextmanager
+def _frozen(network: FastNetwork | None) -> Iterator[None]:
+    """Spare the gradients of the network's own weights meanwhile."""
+    assert network is not None
+    wanted = [values for values in network.parameters() if values.requires_grad]
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for values in wanted:
+            values.requires_grad_(True)
+
+
+class _Lesson:
+    """All that does not change while an expert is taught."""
+
+    def __init__(
+        self,
+        base: Model,
+        slices: SliceSet,
+        expert: Expert,
+        corrects: str,
+        settings: ExpertSettings,
+        device: torch.device,
+    ):
+        assert base.fast is not None
+        self.base, self.network, self.slices = base, base.fast, slices
+        self.expert, self.corrects, self.settings = expert, corrects, settings
+        self.device = device
+        corrected = base.panel.index_of(corrects) if corrects else None
+        self.prior = prior_of(self.network, corrected)
+        self.features = _encoded(base, slices)
+        self.masks = torch.from_numpy(np.ascontiguousarray(slices.masks[:, 0] > 0)).to(device)
+        self.marked = self.masks.flatten(1).any(1)
+        self.fold_of = _fold_of(slices.patients, self.marked.cpu().numpy())
+        self.folds = int(self.fold_of.max()) + 1
+        self.held_out = HeldOut.of(self.masks.cpu().numpy(), slices.cases)
+        self.shown = self.features.rows(torch.from_numpy(self.held_out.rows).to(device))
+        self.learnt = [
+            torch.from_numpy(self.fold_of != fold).to(device) & self.marked
+            for fold in range(self.folds)
+        ] + [self.marked]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes a run this run, JSON-able."""
+        return {
+            "base": content_hash(self.base),
+            "slices": self.slices.fingerprint(),
+            "expert": [self.expert.name, self.expert.description],
+            "corrects": self.corrects,
+            "settings": asdict(self.settings),
+        }
+
+    def compared(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return Dice by case of the consensus and of the base's experts."""
+        return comparators(self.base, self.shown, self.held_out.by_case)
+
+
+class _State:
+    """What a checkpoint has to bring back.
+
+    ``place`` holds, for each fold and last for the final expert, the code in standard deviations
+    from the prior's mean and the bias of presence, (folds + 1, W + 1).
+    """
+
+    def __init__(self, lesson: _Lesson):
+        self.lesson = lesson
+        width = lesson.network.config.code_width
+        self.place = torch.zeros(
+            lesson.folds + 1, width + 1, device=lesson.device, requires_grad=True
+        )
+        rate = lesson.settings.learning_rate
+        self.optimizer = torch.optim.Adam([self.place], lr=rate, betas=_MOMENTS)
+        self.step = 0
+        self.seconds = 0.0
+        self.begun = datetime.now(UTC).date().isoformat()
+        self.losses: list[float] = []
+        self.points: list[ExpertPoint] = []
+        self.kept: list[Tensor] = []
+        self.by_case: list[list[float]] = []
+        self._compared: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
+
+    def advance(self) -> None:
+        """Take one optimiser step for all folds at once."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(self.step, self.lesson.settings)
+        self.optimizer.zero_grad(set_to_none=True)
+        total, of_final = _objective(self.lesson, self.place, self.step)
+        total.backward()
+        if not math.isfinite(of_final):
+            raise InputError(
+                "Teaching came upon a number that is none. Check the cases for broken values."
+            )
+        self.optimizer.step()
+        self.losses.append(of_final)
+        self.step += 1
+
+    def look(self) -> None:
+        """Draw the held-out cases, each with the code that has not seen it."""
+        lesson, loss = self.lesson, sum(self.losses) / len(self.losses)
+        self.losses = []
+        self.kept.append(self.place.detach()[-1].clone())
+        if not lesson.folds:
+            none = math.nan
+            self.points.append(ExpertPoint(self.step, loss, none, none, none, none, ""))
+            self.by_case.append([])
+            return
+        fold = torch.from_numpy(lesson.fold_of[lesson.held_out.rows]).to(lesson.device)
+        code = lesson.prior.code(self.place.detach()[fold, :-1])
+        belief = first_belief(lesson.base, lesson.shown, code)
+        by_case = lesson.held_out.by_case(belief)
+        consensus, experts = self.compared
+        name = max(experts, key=lambda name: float(experts[name].mean()))
+        self.points.append(
+            ExpertPoint(
+                step=self.step,
+                loss=loss,
+                held_out=_cross_entropy(belief, lesson.held_out.drawn),
+                dice=float(by_case.mean()),
+                consensus=float(consensus.mean()),
+                best=float(experts[name].mean()),
+                best_name=name,
+            )
+        )
+        self.by_case.append(by_case.tolist())
+
+    @property
+    def compared(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Dice by case of the others; drawn once."""
+        if self._compared is None:
+            self._compared = self.lesson.compared()
+        return self._compared
+
+    def taught(self) -> LocalExpert:
+        """Return the expert as it was when held-out cases were drawn best."""
+        lesson = self.lesson
+        chosen = len(self.kept) - 1
+        if lesson.folds:
+            chosen = min(range(len(self.points)), key=lambda index: self.points[index].held_out)
+        place = self.kept[chosen]
+        slices, settings = lesson.slices, asdict(lesson.settings)
+        return LocalExpert(
+            expert=lesson.expert,
+            base_hash=content_hash(lesson.base),
+            base_title=lesson.base.metadata.title,
+            kind=lesson.base.metadata.kind,
+            code=lesson.prior.code(place[:-1]).cpu().numpy(),
+            presence_bias=float(place[-1]),
+            training={
+                "cases": len(set(slices.cases)),
+                "slices": len(slices),
+                "marked_slices": int(lesson.marked.sum()),
+                "date": self.begun,
+                "seconds": round(self.seconds, 1),
+                "device": lesson.device.type,
+                "seed": settings.pop("seed"),
+                "corrects": lesson.corrects,
+                "settings": {**settings, "stopped_at": self.points[chosen].step},
+                "validation": self._validation(chosen),
+            },
+        )
+
+    def _validation(self, chosen: int) -> dict[str, Any]:
+        """Return what held-out cases say of the expert, and the verdict."""
+        point, by_case = self.points[chosen], np.array(self.by_case[chosen])
+        if not self.lesson.folds:
+            return {"folds": 0, "cases": 0, "verdict": "unproven"}
+        consensus, _ = self.compared
+        return {
+            "folds": self.lesson.folds,
+            "cases": len(by_case),
+            "dice": point.dice,
+            "consensus": point.consensus,
+            "best": point.best,
+            "best_name": point.best_name,
+            "better": float((by_case > consensus).mean()),
+            "verdict": "use" if point.dice > point.consensus else "like consensus",
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint into ``folder``; raises InputError where that fails."""
+        folder.mkdir(parents=True, exist_ok=True)
+        moments = self.optimizer.state_dict()["state"].get(0, {})
+        kept = {str(index): place for index, place in enumerate(self.kept)}
+        groups = {"place": {"now": self.place}, "moments": moments, "kept": kept}
+        facts = {
+            "identity": self.lesson.identity(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "begun": self.begun,
+            "losses": self.losses,
+            "points": [asdict(point) for point in self.points],
+            "by_case": self.by_case,
+        }
+        write_checkpoint(folder / CHECKPOINT, groups, facts)
+
+    def resume(self, folder: Path) -> None:
+        """Take up the run that ``folder`` holds; raises InputError if it is another one."""
+        groups, facts = read_checkpoint(folder / CHECKPOINT)
+        mine, theirs = self.lesson.identity(), facts["identity"]
+        other = [name for name in sorted(mine) if mine[name] != theirs.get(name)]
+        if other:
+            raise InputError(
+                f"The folder holds another training ({', '.join(other)} differ). Go on with that"
+                " one, or use another folder to start anew."
+            )
+        with torch.no_grad():
+            self.place.copy_(groups["place"]["now"])
+        if moments := groups.get("moments"):
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {0: moments}})
+        self.kept = [place.to(self.place.device) for place in _in_order(groups.get("kept", {}))]
+        self.step, self.seconds, self.begun = facts["step"], facts["seconds"], facts["begun"]
+        self.losses, self.by_case = facts["losses"], facts["by_case"]
+        self.points = [ExpertPoint(**point) for point in facts["points"]]
+
+
+def _objective(lesson: _Lesson, place: Tensor, step: int) -> tuple[Tensor, float]:
+    """Return what is minimised, summed over the folds, and the final expert's loss per pixel."""
+    settings, codes = lesson.settings, lesson.prior.code(place[:, :-1])
+    drawn = [_rows(lesson, fold, step) for fold in range(len(place))]
+    row = torch.cat([rows for rows, _, _ in drawn])
+    noisy = torch.cat([noisy for _, noisy, _ in drawn])
+    survival = torch.cat([survival for _, _, survival in drawn])
+    fold = torch.arange(len(place), device=row.device).repeat_interleave(settings.rows)
+    with mixed_precision(lesson.device):
+        belief = lesson.base.fast_belief(lesson.features.rows(row), noisy, survival, codes[fold])
+    errors = functional.binary_cross_entropy_with_logits(
+        belief.logits, lesson.masks[row].float(), reduction="none"
+    )
+    of_masks = errors.sum((1, 2)).reshape(len(place), settings.rows).mean(1)
+    marked = torch.stack([learnt.sum() for learnt in lesson.learnt])
+    prior = (place[:, :-1].square().sum(1) + (place[:, -1] / settings.bias_spread).square()) / 2
+    total = marked * of_masks / settings.pixels + _of_presence(lesson, codes, place[:, -1]) + prior
+    pixels = errors[0].numel()
+    return total.sum(), float(of_masks[-1].detach()) / pixels
+
+
+def _rows(lesson: _Lesson, fold: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return slices to learn from in one step, their noisy masks, and what of them is left.
+
+    Every choice is keyed by (seed, step, fold), so that a run that was killed goes on alike.
+    """
+    settings, schedule = lesson.settings, lesson.base.schedule
+    random = np.random.Generator(
+        np.random.Philox(key=[settings.seed, step], counter=[0, 0, 0, 1 + lesson.folds - fold])
+    )
+    learnt = lesson.learnt[fold].nonzero()[:, 0].cpu().numpy()
+    rounds = math.ceil(settings.rows / len(learnt))  # each slice as often as any other
+    order = np.concatenate([random.permutation(learnt) for _ in range(rounds)])
+    row = torch.from_numpy(order[: settings.rows]).to(lesson.device)
+    mask = lesson.masks[row]
+    generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+    times = draw_times(len(row), schedule, lesson.network.config.mask_distance, generator)
+    uniform = torch.from_numpy(random.random(tuple(mask.shape), dtype=np.float32))
+    noisy = q_sample(mask.long(), times.to(lesson.device), schedule, uniform.to(mask.device), 2)
+    unseen = torch.from_numpy(random.random(len(row)) < _UNSEEN) | (times == schedule.T)
+    survival = schedule.level(times).float().masked_fill(unseen, 0.0)
+    return row, 2.0 * noisy - 1, survival.to(lesson.device)
+
+
+def _of_presence(lesson: _Lesson, codes: Tensor, bias: Tensor) -> Tensor:
+    """Return the cross-entropy of presence, summed over the slices each fold learns from, (F,)."""
+    network, calibration = lesson.network, lesson.base.calibration
+    there, count = lesson.marked.float(), len(lesson.marked)
+    sums = []
+    for fold, (code, shift) in enumerate(zip(codes, bias, strict=True)):
+        logit = network.presence_logit(lesson.features, code.expand(count, -1)) + shift
+        errors = functional.binary_cross_entropy_with_logits(
+            calibration.presence(logit), there, reduction="none"
+        )
+        held_out = torch.from_numpy(lesson.fold_of == fold).to(errors.device)
+        sums.append(errors.masked_fill(held_out, 0.0).sum())
+    return torch.stack(sums)
+
+
+@torch.no_grad()
+def _encoded(base: Model, slices: SliceSet) -> Features:
+    assert base.fast is not None
+    images = torch.from_numpy(np.ascontiguousarray(slices.images)).split(_ENCODED_AT_ONCE)
+    parts = []
+    for part in images:
+        moved = part.to(base.device).contiguous(memory_format=torch.channels_last)
+        parts.append(base.fast.encode(moved))
+    return Features.joined(parts)
+
+
+def _fold_of(patients: Sequence[str], marked: np.ndarray) -> np.ndarray:
+    """Return in which fold each slice is held out, int (N,); -1 is in none.
+
+    A patient's slices are in one fold, those of patients with nothing marked in none. There are at
+    least two folds, or none at all where a single patient has anything marked.
+    """
+    named = dict.fromkeys(np.array(patients)[marked].tolist())
+    fold = {name: number % MOST_FOLDS for number, name in enumerate(named)}
+    if len(fold) < 2:
+        return np.full(len(patients), -1)
+    return np.array([fold.get(patient, -1) for patient in patients])
+
+
+def _cross_entropy(probability: np.ndarray, drawn: np.ndarray) -> float:
+    sure = np.clip(probability, _SURE, 1 - _SURE)
+    return float(-np.log(np.where(drawn, sure, 1 - sure)).mean())
+
+
+def _rate(step: int, settings: ExpertSettings) -> float:
+    """Return the rate of one step: a linear warm-up, then half a cosine."""
+    warm = min(1.0, (step + 1) / _WARM_UP)
+    wave = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    return settings.learning_rate * warm * (_LAST_RATE + (1 - _LAST_RATE) * wave)
+
+
+def _in_order(named: dict[str, Tensor]) -> list[Tensor]:
+    return [named[str(index)] for index in range(len(named))]
