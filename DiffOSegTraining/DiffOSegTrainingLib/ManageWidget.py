@@ -9,7 +9,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.catalog import available_cards
-from diffoseg.experts import slug_of
 from diffoseg.local_expert import SUFFIX, ExpertCard
 from DiffOSegLib import LocalExperts
 from DiffOSegLib.ExpertsTableWidget import dress, fitHeight, swatch
