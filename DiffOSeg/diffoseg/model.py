@@ -105,8 +105,10 @@ class Model:
         """The code of each expert of the panel, float32 (E, W), on the fast network's device."""
         assert self.fast is not None
         own = self.fast.codes[: self.known]
-        local = [torch.tensor(np.array(expert.code)) for expert in self.local]
-        return torch.cat([own, torch.stack(local).to(own.device)]) if local else own
+        if not self.local:
+            return own
+        local = torch.from_numpy(np.stack([expert.code for expert in self.local]))
+        return torch.cat([own, local.to(own.device)])
 
     def with_experts(self, local: Sequence[LocalExpert]) -> "Model":
         """Return a model that shares this one's network and can also draw like local experts.

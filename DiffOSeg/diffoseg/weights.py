@@ -165,8 +165,9 @@ def check_base(model: Model, local: Sequence[LocalExpert]) -> None:
             "Local experts need weights of the fast kind; these are of the paper's. Choose other"
             " weights, or leave the local experts out."
         )
+    base = (model.metadata.kind, content_hash(model)) if local else None
     for expert in local:
-        if (expert.kind, expert.base_hash) != (model.metadata.kind, content_hash(model)):
+        if (expert.kind, expert.base_hash) != base:
             raise WeightsError(
                 f"The expert {expert.name!r:.80} was taught to other weights than these"
                 f" ({expert.base_title:.80}). Choose those, or teach the expert anew."
