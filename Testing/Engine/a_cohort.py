@@ -32,6 +32,16 @@ def a_mask(*boxes: tuple[slice, slice, slice], size: tuple[int, int, int] = SIZE
     return mask
 
 
+_TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+GRIDS = {
+    "oblique": Geometry((40, 44, 12), (0.6, 0.8, 2.5), (-10, 20, 30), tuple(_TURN.ravel())),
+    "sagittal": Geometry((12, 44, 40), (3.0, 0.7, 0.9)),
+    "flipped": Geometry((50, 44, 20), (0.5, 0.6, 2.0), (9, 9, 9), (-1, 0, 0, 0, 1, 0, 0, 0, -1)),
+    "one slice": Geometry((50, 44, 1), (0.5, 0.5, 5.0)),
+    "even": Geometry((30, 30, 30), (1.0, 1.0, 1.0)),
+    "thin": Geometry((40, 4, 30), (0.7, 0.7, 2.0)),
+}
+
 LESION = np.s_[10:14, 20:28, 30:36]
 
 

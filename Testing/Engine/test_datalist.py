@@ -1,6 +1,7 @@
 """Data lists: MONAI reads them too, cases come back as drawn, and every fault is one sentence."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -214,3 +215,118 @@ def test_the_same_drawing_twice_is_refused(folder):
     path = a_list(folder, MASK, MASK | {"image": "Köln 7/../Köln 7/ct.nii.gz", "name": "again"})
     with pytest.raises(InputError, match=r'ntry 2 .* repeats entry 1 under "training"'):
         read_datalist(path)
+
+
+def test_several_segments_of_one_expert_on_one_image_are_one_mask(folder):
+    far = a_mask(np.s_[2:4, 2:9, 2:9])
+    a_segmentation(folder / "more.seg.nrrd", Far=far)
+    path = a_list(
+        folder,
+        BOTH | {"experts": {"One": "Ann", "Two": "Bob"}},
+        BOTH | {"label": "more.seg.nrrd", "expert": "Ann"},
+        BOTH | {"label": "mask.nii.gz", "expert": "Ann", "region": [0, 9, 0, 9, 0, 9]},
+    )
+    cohort = read_datalist(path).cohort("Ann")
+
+    assert len(cohort) == 2
+    np.testing.assert_array_equal(cohort[0].masks["Ann"], ONE | far)
+    np.testing.assert_array_equal(cohort[1].masks["Ann"], ONE)
+    assert cohort[0].patient == cohort[1].patient
+
+
+def test_a_mask_that_reaches_out_of_the_volume_is_cut_and_that_is_said(folder):
+    grid = STRAIGHT.crop((-10, 0, 0), (40, 56, 24))
+    out = np.zeros(grid.size[::-1], bool)
+    out[10:14, 20:28, 5:15] = True
+    a_segmentation(folder / "out.seg.nrrd", grid, Out=out)
+    far = STRAIGHT.crop((-50, 0, 0), (40, 56, 24))
+    a_segmentation(folder / "far.seg.nrrd", far, Out=out)
+    path = a_list(
+        folder,
+        BOTH | {"label": "out.seg.nrrd"},
+        MASK | {"label": "far.seg.nrrd"},
+        expert="Ann",
+    )
+    cohort = read_datalist(path).cohort("Ann")
+
+    np.testing.assert_array_equal(cohort[0].masks["Ann"], a_mask(np.s_[10:14, 20:28, 0:5]))
+    assert "Part of the segment lies outside" in cohort[0].volume.notes[-1]
+    with pytest.raises(InputError, match="lies outside the volume"):
+        cohort[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "Größe 你好", "quo'te\"d", "tab\there", "new\nline", "%s {x} $HOME", "-rf", "ct."],
+)
+def test_files_may_have_any_name(folder, name):
+    a_scan(folder / name / f"{name}.nrrd", seed=3)
+    a_segmentation(folder / name / f"{name}.seg.nrrd", One=ONE)
+    entry = DataEntry(
+        folder / name / f"{name}.nrrd", folder / name / f"{name}.seg.nrrd", {"One": "Dr. Ö/\\'\""}
+    )
+    write_datalist(folder / f"{name}.json", [entry])
+
+    found = read_datalist(folder / f"{name}.json")
+
+    (case,) = found.cohort("Dr. Ö/\\'\"")
+    np.testing.assert_array_equal(case.masks["Dr. Ö/\\'\""], ONE)
+    assert case.name.isprintable()
+    assert not set(case.name) & set('/\\:*?"<>|')
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file names that are not text")
+def test_a_file_name_that_is_not_text_survives_the_list(folder):
+    raw = os.fsdecode(b"k\xf6ln.nrrd")
+    a_scan(folder / "k.nrrd")
+    (folder / "k.nrrd").rename(folder / raw)
+    write_datalist(
+        folder / "list.json", [DataEntry(folder / raw, folder / "one.seg.nrrd", {"One": "Ann"})]
+    )
+
+    (entry,) = read_datalist(folder / "list.json").entries
+
+    assert entry.image == folder / raw
+    assert entry.name.isprintable()
+
+
+@pytest.mark.parametrize("damaged", ["ct.nrrd", "one.seg.nrrd", "mask.nii.gz"])
+def test_a_file_cut_short_names_its_case(folder, damaged):
+    data = (folder / damaged).read_bytes()
+    (folder / damaged).write_bytes(data[: len(data) // 2])
+    label = damaged if damaged != "ct.nrrd" else "one.seg.nrrd"
+    path = a_list(folder, BOTH | {"label": label}, expert="Ann")
+
+    with pytest.raises(InputError, match=r"^Case .*: .*(damaged|shorter|cut short|not an image)"):
+        read_datalist(path).cohort("Ann")[0]
+
+
+def test_two_segments_of_one_name_are_not_guessed_between(folder):
+    image = sitk.ReadImage(str(folder / "both.seg.nrrd"))
+    image.SetMetaData("Segment1_Name", "One")
+    sitk.WriteImage(image, str(folder / "both.seg.nrrd"))
+    path = a_list(folder, BOTH | {"segment": "One"}, expert="Ann")
+    with pytest.raises(InputError, match="two segments called One"):
+        read_datalist(path).cohort("Ann")[0]
+
+
+def test_huge_lists_are_refused_before_they_are_taken_in(folder):
+    many = [
+        MASK | {"name": str(number), "region": [0, 1, 0, 1, 0, number + 1]}
+        for number in range(20_001)
+    ]
+    with pytest.raises(InputError, match="more than 20000 cases"):
+        read_datalist(a_list(folder, *many))
+    (folder / "large.json").write_bytes(b" " * (2**24 + 1))
+    with pytest.raises(InputError, match="too large"):
+        read_datalist(folder / "large.json")
+
+
+def test_a_thousand_cases_are_listed_quickly_with_names_of_their_own(folder):
+    many = [MASK | {"region": [0, 1, 0, 1, 0, number + 1]} for number in range(1000)]
+
+    found = read_datalist(a_list(folder, *many, expert="Ann"))
+
+    names = [entry.name for entry in found.entries]
+    assert len(set(names)) == 1000
+    assert len({entry.patient for entry in found.entries}) == 1

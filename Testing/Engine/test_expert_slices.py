@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from a_cohort import METADATA, a_case, a_mask, an_image
+from a_cohort import GRIDS, METADATA, a_case, a_mask, an_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_same_grid import stored_otherwise
 
 from diffoseg.cohorts.case import Case
 from diffoseg.errors import CancelledError, InputError
-from diffoseg.geometry import Box, Geometry
+from diffoseg.geometry import Box
 from diffoseg.training.expert_slices import expert_slices
 from diffoseg.volume import Volume
 
@@ -105,16 +105,6 @@ def test_it_can_be_stopped_between_two_cases():
     asked = iter([False, True])
     with pytest.raises(CancelledError):
         expert_slices([a_case("a"), a_case("b")], "Ann", METADATA, cancel=lambda: next(asked))
-
-
-TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
-GRIDS = {
-    "oblique": Geometry((40, 44, 12), (0.6, 0.8, 2.5), (-10, 20, 30), tuple(TURN.ravel())),
-    "sagittal": Geometry((12, 44, 40), (3.0, 0.7, 0.9)),
-    "one slice": Geometry((50, 44, 1), (0.5, 0.5, 5.0)),
-    "even": Geometry((30, 30, 30), (1.0, 1.0, 1.0)),
-    "thin": Geometry((40, 4, 30), (0.7, 0.7, 2.0)),
-}
 
 
 @pytest.mark.parametrize("grid", GRIDS)

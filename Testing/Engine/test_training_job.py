@@ -1,14 +1,20 @@
 """A training as a folder: what is written comes back, and carries all that a training looks at."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from a_cohort import METADATA, STRAIGHT, a_case
+from a_cohort import GRIDS, METADATA, STRAIGHT, a_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diffoseg.errors import InputError
 from diffoseg.experts import Expert
-from diffoseg.geometry import Box
+from diffoseg.geometry import Box, Geometry
+from diffoseg.intensity import IntensityMapping
 from diffoseg.training.expert_slices import expert_slices
 from diffoseg.training_job import (
     TrainingCase,
@@ -56,6 +62,57 @@ def test_training_on_the_folder_sees_the_same_bytes_as_on_the_cases(tmp_path):
     truth = expert_slices(cases, "Ann", METADATA)
     assert found.fingerprint() == truth.fingerprint()
     assert found.cases == truth.cases
+
+
+@st.composite
+def boxes(draw, geometry: Geometry):
+    """Draw a box of voxels, (k, j, i), of at least 3 each way so that pixels do not miss it."""
+    sides = []
+    for count in geometry.size[::-1]:
+        least = min(3, count)
+        first = draw(st.integers(0, count - least))
+        sides.append(slice(first, draw(st.integers(first + least, count))))
+    return tuple(sides)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@given(data=st.data())
+@settings(max_examples=12)
+def test_wherever_lesions_or_regions_lie_the_folder_carries_what_is_looked_at(grid, data):
+    geometry = GRIDS[grid]
+    lesions = data.draw(st.lists(boxes(geometry), min_size=1, max_size=3))
+    region = None
+    if data.draw(st.booleans()):
+        k, j, i = data.draw(boxes(geometry))
+        start, end = (i.start, j.start, k.start), (i.stop, j.stop, k.stop)
+        region = geometry.crop(start, np.subtract(end, start)).bounding_box()
+    case = a_case("one", *lesions, geometry=geometry, region=region)
+    metadata = replace(METADATA, patch=16)
+
+    with TemporaryDirectory() as folder:
+        job = written(Path(folder), case, metadata=metadata)
+        found = expert_slices(job.cohort(Path(folder)), "Ann", metadata)
+
+    truth = expert_slices([case], "Ann", metadata)
+    assert found.fingerprint() == truth.fingerprint()
+    np.testing.assert_array_equal(found.positions, truth.positions)
+
+
+def test_where_a_volume_s_percentiles_count_all_of_it_is_carried(tmp_path):
+    metadata = replace(METADATA, intensity=IntensityMapping("percentiles", 1, 99))
+    case = a_case()
+    job = written(tmp_path, case, metadata=metadata)
+
+    found = expert_slices(job.cohort(tmp_path), "Ann", metadata)
+
+    assert found.fingerprint() == expert_slices([case], "Ann", metadata).fingerprint()
+
+
+def test_neither_a_mark_nor_a_region_is_refused_and_a_region_elsewhere_too():
+    with pytest.raises(InputError, match="The segment is empty"):
+        carried_for_training(STRAIGHT, None, None, METADATA)
+    with pytest.raises(InputError, match="region lies outside"):
+        carried_for_training(STRAIGHT, None, Box((90, 90, 90), (99, 99, 99)), METADATA)
 
 
 @pytest.mark.parametrize(

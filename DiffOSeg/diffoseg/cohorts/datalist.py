@@ -89,28 +89,30 @@ def read_datalist(path: Path) -> DataList:
     default = values.get("expert", "")
     if default:
         _require_expert(default, f"The data list {path.name}")
+    listed = {key: values.get(key, []) for key in _KEYS}
+    for key, found in listed.items():
+        if not isinstance(found, list):
+            raise InputError(f'"{key}" in {path.name} is no list of cases. Correct it.')
+    count = sum(map(len, listed.values()))
+    if count > _MOST_ENTRIES:
+        raise InputError(f"{path.name} lists more than {_MOST_ENTRIES} cases. Split it.")
+    if count == 0:
+        raise InputError(
+            f'{path.name} lists no case. Give a data list with "training": [{{"image": "ct.nrrd",'
+            ' "label": "mask.seg.nrrd"}].'
+        )
     entries: list[DataEntry] = []
     seen: dict[Any, str] = {}
-    for key in _KEYS:
-        listed = values.get(key, [])
-        if not isinstance(listed, list):
-            raise InputError(f'"{key}" in {path.name} is no list of cases. Correct it.')
-        for number, found in enumerate(listed, 1):
+    for key, found in listed.items():
+        for number, facts in enumerate(found, 1):
             where = f'Entry {number} under "{key}" in {path.name}'
-            entry = _entry_of(found, default, path.parent, where)
+            entry = _entry_of(facts, default, path.parent, where)
             for drawn in entry.drawn.items():
                 same = (_identity(entry.image), _identity(entry.label), *drawn, entry.region)
                 if same in seen:
                     raise InputError(f"{where} repeats {seen[same]}. Remove one of the two.")
                 seen[same] = f'entry {number} under "{key}"'
             entries.append(entry)
-    if not entries:
-        raise InputError(
-            f'{path.name} lists no case. Give a data list with "training": [{{"image": "ct.nrrd",'
-            ' "label": "mask.seg.nrrd"}].'
-        )
-    if len(entries) > _MOST_ENTRIES:
-        raise InputError(f"{path.name} lists more than {_MOST_ENTRIES} cases. Split it.")
     return DataList(entries)
 
 

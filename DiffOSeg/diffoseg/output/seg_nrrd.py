@@ -75,7 +75,7 @@ def read_seg_nrrd(path: Path) -> tuple[dict[str, np.ndarray], Geometry]:
     """Return the masks, bool, (K, J, I), by segment's name in the file's order, and their grid.
 
     Raises:
-        InputError: the file is missing, damaged, no NRRD, or holds no segments.
+        InputError: the file is missing, damaged, no NRRD, holds no segments, or two of one name.
     """
     import SimpleITK as sitk  # noqa: N813
 
@@ -88,7 +88,13 @@ def read_seg_nrrd(path: Path) -> tuple[dict[str, np.ndarray], Geometry]:
         raise InputError(f"{path.name} holds no segments. Give a .seg.nrrd file.")
     array = sitk.GetArrayFromImage(image)
     layers = array if array.ndim == 4 else array[..., None]
-    return dict(_segment(path, facts, index, layers) for index in indices), geometry_of(image)
+    masks: dict[str, np.ndarray] = {}
+    for index in indices:
+        name, mask = _segment(path, facts, index, layers)
+        if name in masks:
+            raise InputError(f"{path.name} has two segments called {name}. Rename one of them.")
+        masks[name] = mask
+    return masks, geometry_of(image)
 
 
 def _segment(
