@@ -40,7 +40,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self.moduleName = "DiffOSegTraining"
         self._checks = CaseChecks()
         self._callbacks: list[Callable[[], None]] = []
-        self._nextLook = 0.0
+        self._nextLook, self._isUnsettled = 0.0, True
         self._observedNode: Any = None
         self._files: FileWork | None = None
         scene = slicer.mrmlScene
@@ -201,8 +201,8 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     @property
     def checking(self) -> bool:
-        """Whether a row has yet to be looked at."""
-        return self._card() is not None and None in self.checks()
+        """Whether ticks may find more that is wrong with a row."""
+        return self._isUnsettled
 
     def observe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back after rows or what is wrong with them changed; return what ends that."""
@@ -221,6 +221,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if self._checks.step(self.rows(), self._card()):
             self._notify()
         else:
+            self._isUnsettled = False
             self._nextLook = time.monotonic() + _LOOK_SECONDS
 
     def _card(self) -> ModelCard | None:
@@ -246,7 +247,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
             self._notify()
 
     def _notify(self) -> None:
-        self._nextLook = 0.0
+        self._nextLook, self._isUnsettled = 0.0, True
         for callback in tuple(self._callbacks):
             try:
                 callback()

@@ -64,7 +64,8 @@ class FileWork:
     def cancel(self) -> None:
         """Stop; what has been read or written stays."""
         if self.outcome is None:
-            if not self._files.gi_running:  # else Slicer handles a click while it reads a file
+            # It runs where Slicer handles a click while it reads a file.
+            if not getattr(self._files, "gi_running", False):
                 self._files.close()
             self._end(FilesEvent("cancelled", _("Stopped; what was finished is kept.")))
 

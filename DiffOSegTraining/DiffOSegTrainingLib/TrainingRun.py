@@ -17,7 +17,7 @@ from diffoseg.errors import DiffOSegError, InputError
 from diffoseg.experts import Expert
 from diffoseg.job import DeviceChoice
 from diffoseg.local_expert import ExpertCard
-from diffoseg.training_job import JOB, RESULT, TrainingJob
+from diffoseg.training_job import CHECKPOINT, JOB, RESULT, TrainingJob
 from DiffOSegLib import LocalExperts
 from DiffOSegLib.WorkerClient import CANCELLED, Message, WorkerClient
 
@@ -255,8 +255,15 @@ class Training:
         elif kind == "error" and message["code"] == CANCELLED:
             self._end("cancelled", _stopped())
         elif kind == "error":
-            details = str(message.get("details", ""))
-            self._end("error", message["sentence"], details=details)
+            self._endByWorker(message)
+
+    def _endByWorker(self, error: Message) -> None:
+        folder = self._stage.folder
+        assert folder is not None
+        sentence = error["sentence"]
+        if (folder.path / CHECKPOINT).is_file():
+            sentence += " " + _("What was learnt is kept: press Resume to go on.")
+        self._end("error", sentence, details=str(error.get("details", "")))
 
     def _adopt(self, done: Message) -> None:
         """Take the expert into the library, and go on to the next one or end."""
