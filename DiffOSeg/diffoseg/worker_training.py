@@ -45,6 +45,7 @@ def train(
     """
     job = TrainingJob.read(folder)
     segmenter = engine.segmenter(job.model, chosen_device(job.device))
+    segmenter.model.panel.joined_by([job.expert])  # refuses a name that is taken
     if not begin():
         return
     try:

@@ -1,0 +1,112 @@
+"""A training that is killed, again and again and whenever, ends with the expert it would have."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from a_lesson import NAME, a_base, a_list, a_training, some_cases
+
+from diffoseg.local_expert import LocalExpert, load_expert
+from diffoseg.training_job import RESULT
+from diffoseg.weights import save_model
+
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="Windows cannot fork"),
+    pytest.mark.slow,
+]
+
+KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(a_base(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that are there at once: torch is loaded before they part."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_expert_resume", "diffoseg.worker_training"])
+    return context
+
+
+def teach(folder: Path) -> None:
+    """Do what the worker does, from loading the model on."""
+    from diffoseg.worker_answers import Engine
+    from diffoseg.worker_training import train
+
+    train(Engine(), folder, lambda: True, lambda: False, lambda event: None)
+
+
+def assert_same(one: LocalExpert, other: LocalExpert) -> None:
+    np.testing.assert_array_equal(one.code, other.code)
+    assert one.presence_bias == other.presence_bias
+    assert one.training["validation"] == other.training["validation"]
+
+
+def test_twenty_kills_at_any_moment_change_nothing(processes, base, tmp_path):
+    def begun(folder: Path) -> multiprocessing.process.BaseProcess:
+        process = processes.Process(target=teach, args=(folder,))
+        process.start()
+        return process
+
+    def lived(folder: Path) -> float:
+        start = time.monotonic()
+        begun(folder).join()
+        return time.monotonic() - start
+
+    lived(a_training(tmp_path / "first", base))  # the server of the processes starts with it
+    whole = a_training(tmp_path / "whole", base)
+    life = lived(whole)
+    truth = load_expert(whole / RESULT)
+
+    random, kills, trainings = np.random.default_rng(0), 0, 0
+    while kills < KILLS:
+        folder, trainings = a_training(tmp_path / f"killed {trainings}", base), trainings + 1
+        while not (folder / RESULT).exists():
+            process = begun(folder)
+            process.join(random.uniform(0, life) if kills < KILLS else None)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+                assert process.exitcode == -signal.SIGKILL
+                kills += 1
+            else:
+                assert process.exitcode == 0
+        assert_same(load_expert(folder / RESULT), truth)
+
+
+def test_a_killed_command_goes_on_when_it_is_given_again(base, tmp_path):
+    cases = a_list(tmp_path / "list", some_cases(3))
+
+    def command(out: Path) -> list[str]:
+        files = [str(cases), "--out", str(out), "--weights", str(base), "--device", "cpu"]
+        return [sys.executable, "-m", "diffoseg", "train", "expert", *files]
+
+    subprocess.run(command(tmp_path / "whole"), check=True)
+    (expected,) = (tmp_path / "whole").glob("*.expert.safetensors")
+    parts = tmp_path / "parts"
+    with subprocess.Popen(command(parts)) as run:
+        while not list(parts.glob("*.training/checkpoint.safetensors")):
+            assert run.poll() is None
+            time.sleep(0.005)
+        run.kill()
+    assert not list(parts.glob("*.expert.safetensors"))
+
+    said = subprocess.run(command(parts), check=True, capture_output=True, text=True).stdout
+
+    assert f"{NAME}. With 3 cases: Dice 0." in said
+    assert_same(load_expert(parts / expected.name), load_expert(expected))
+    assert {path.name for path in parts.iterdir()} == {
+        expected.name,
+        expected.name.replace(".expert.safetensors", ".curve.png"),
+    }
