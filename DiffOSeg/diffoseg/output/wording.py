@@ -17,6 +17,7 @@ _COUNTED, _PREDICTED, _GIVEN = "share of samples", "probability", "probability, 
 _PROVENANCE_LABELS = {
     "weights_title": "Weights",
     "weights_hash": "Hash of the weights",
+    "local_experts": "Taught experts and their hashes",
     "kind": "Kind of network",
     "code_version": "DiffOSeg version",
     "preset": "Quality",
@@ -138,7 +139,7 @@ def _label(key: str) -> str:
 
 
 def _value(value: Any) -> str:
-    if value is None:
+    if value is None or value == {}:
         return MISSING
     if isinstance(value, Mapping):
         return "; ".join(f"{key}: {_value(entry)}" for key, entry in value.items())
