@@ -44,6 +44,8 @@ class DiffOSeg(ScriptedLoadableModule):
             " the table.</li></ol>"
             "<p>Keys while the module is shown: <b>0</b> the consensus alone, <b>1</b> to <b>9</b>"
             " an expert alone, the same key again all of them, <b>U</b> the disagreement.</p>"
+            "<p>Experts of your own are taught in the module <b>DiffOSeg Training</b>, from a few of"
+            " their cases, and are then listed here.</p>"
             "<p>Each drawing is predicted by a model in the style of an expert; no expert has seen"
             " the scan. The model that comes with it was trained on synthetic phantoms: for"
             " demonstration and testing, not for clinical use. Nothing leaves this computer.</p>"

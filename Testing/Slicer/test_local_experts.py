@@ -100,6 +100,15 @@ def test_files_copied_into_the_folder_by_hand_are_found(local, experts, tmp_path
     assert NAME in local.cardFor("").answers
 
 
+def test_a_damaged_file_in_the_library_keeps_nobody_else_away(local, experts):
+    taught = aTaughtExpert()
+    whole = taught.path.read_bytes()
+    (experts / "cut.expert.safetensors").write_bytes(whole[: len(whole) // 2])
+    (experts / "empty.expert.safetensors").touch()
+    (experts / "a folder.expert.safetensors").mkdir()
+    assert local.cardFor("").answers == (*read_card().answers, NAME)
+
+
 def test_files_are_those_of_whom_is_asked_and_was_taught_here(local):
     one, other = aTaughtExpert("Ann"), aTaughtExpert("Bo")
     card = local.cardFor("")
