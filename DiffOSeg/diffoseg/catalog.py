@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # which builds upon what is here
 DEFAULT_MODEL = "diffoseg-phantom"
 FORMAT = "diffoseg-model"
 FORMAT_VERSION = 1
+EXPERT_FORMAT = "diffoseg-expert"
+"""What a local expert's file says that it is; see ``local_expert``."""
 NETWORKS = ("consensus", "personal", "fast")
 FOLDERS_VARIABLE = "DIFFOSEG_MODELS"
 """Environment variable with folders of one's own models, parted as in PATH; looked at first."""
@@ -164,6 +166,11 @@ def header_length(path: Path) -> int:
 
 def check_format(file: str, header: Mapping[str, str]) -> None:
     """Raise WeightsError unless a header's text map is that of a model that this version reads."""
+    if header.get("format") == EXPERT_FORMAT:
+        raise WeightsError(
+            f"{file}: holds an expert, not the model that the expert was taught to. Choose that"
+            " model, and give this file as an expert."
+        )
     if header.get("format") != FORMAT:
         raise WeightsError(
             f"{file}: is not a DiffOSeg model. A checkpoint of the research code is imported with"

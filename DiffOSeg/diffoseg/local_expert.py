@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from .catalog import changed, one_line, parsed
+from .catalog import EXPERT_FORMAT, changed, one_line, parsed
 from .errors import InputError, WeightsError
 from .experts import Expert, check_name
 from .metadata import is_number
@@ -37,7 +37,6 @@ from .output.atomic import write_whole
 from .version import __version__
 
 SUFFIX = ".expert.safetensors"
-FORMAT = "diffoseg-expert"
 FORMAT_VERSION = 1
 
 _LARGEST_FILE = 1024**2
@@ -132,7 +131,7 @@ def save_expert(expert: LocalExpert, path: str | Path) -> None:
     path, width = Path(path), len(expert.code)
     about, bytes_of_code = expert.expert, 4 * width
     texts = {
-        "format": FORMAT,
+        "format": EXPERT_FORMAT,
         "format_version": str(FORMAT_VERSION),
         "expert": _canonical(
             {"name": about.name, "description": about.description, "color": about.color}
@@ -259,7 +258,7 @@ def _opened(path: Path) -> tuple[dict[str, str], dict[str, Any], bytes]:
 
 
 def _check_format(file: str, texts: Mapping[str, str]) -> None:
-    if texts.get("format") != FORMAT:
+    if texts.get("format") != EXPERT_FORMAT:
         raise _no_expert(file)
     version = texts.get("format_version", "")
     if not (version.isascii() and version.isdigit() and len(version) < 10):

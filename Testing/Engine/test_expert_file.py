@@ -13,8 +13,10 @@ from a_local_expert import CODE, a_file, a_local_expert, a_small_disk, fill
 from test_fast import a_fast_model
 
 from diffoseg import local_expert
+from diffoseg.catalog import read_card
 from diffoseg.errors import InputError, WeightsError
 from diffoseg.local_expert import SUFFIX, load_expert, read_expert_card
+from diffoseg.weights import load_model
 
 CHECKED = ("content_hash", "expert", "base", "training", "code_version")
 
@@ -186,6 +188,13 @@ def test_what_is_no_expert_file_is_told_by_its_name(tmp_path, what):
     with pytest.raises(WeightsError, match=r"^it: ") as caught:
         load_expert(path)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_an_expert_that_is_given_as_weights_is_told_what_it_is(tmp_path):
+    path = a_file(tmp_path)
+    for read in (read_card, load_model):
+        with pytest.raises(WeightsError, match="holds an expert, not the model"):
+            read(path)
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path):

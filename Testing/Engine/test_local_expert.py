@@ -13,6 +13,7 @@ from test_fast import a_fast_model, a_network
 from diffoseg.calibration import Calibration, Stretch
 from diffoseg.errors import InputError, WeightsError
 from diffoseg.local_expert import renamed, summary_of
+from diffoseg.output.wording import provenance_rows
 from diffoseg.segmentation import Segmenter
 
 BIASES = (("Never", -200.0), ("Always", 200.0))
@@ -84,6 +85,8 @@ def test_results_say_who_was_taught_and_in_which_colour(tmp_path):
     assert asked.provenance["local_experts"] == {"Dora": taught.local[1].hash}
     assert asked.colors == {"Ann": taught.panel.color_of("Ann"), "Dora": (0.1, 0.2, 0.3)}
     assert asked.slugs == {"Ann": "ann", "Dora": "dora"}
+    told = dict(provenance_rows(asked.provenance))
+    assert told["Taught experts and their hashes"] == f"Dora: {taught.local[1].hash}"
 
 
 def test_an_expert_of_other_weights_is_refused():
