@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import slicer
@@ -91,14 +92,19 @@ class CaseRow:
 
 def readRows(node: "slicer.vtkMRMLScriptedModuleNode") -> tuple[CaseRow, ...]:
     """Return the cases that a parameter node holds; what cannot be read is left out."""
+    return tuple(_row(node, entry) for entry in _entriesOf(node.GetParameter(ROWS) or "[]"))
+
+
+@lru_cache(maxsize=2)
+def _entriesOf(text: str) -> tuple[dict[str, Any], ...]:
+    """Return the readable entries; kept, since rows are asked for far oftener than they change."""
     try:
-        entries = json.loads(node.GetParameter(ROWS) or "[]")
+        entries = json.loads(text)
     except (ValueError, RecursionError):
         return ()
     if not isinstance(entries, list):
         return ()
-    rows = {entry["id"]: entry for entry in entries[:_MOST_ROWS] if _isEntry(entry)}
-    return tuple(_row(node, entry) for entry in rows.values())
+    return tuple({entry["id"]: entry for entry in entries[:_MOST_ROWS] if _isEntry(entry)}.values())
 
 
 def writeRows(node: "slicer.vtkMRMLScriptedModuleNode", rows: Sequence[CaseRow]) -> None:

@@ -11,10 +11,10 @@ from diffoseg.errors import DiffOSegError
 from DiffOSegLib.ExpertsTableWidget import dress
 
 from . import Dropped
-from .CaseFiles import FilesEvent
 from .CaseRows import CaseRow
 from .CaseWidget import CaseWidget
 from .DropWidget import DropWidget
+from .FilesWidget import FilesWidget
 from .Sentences import NO_CASES, Checked, aboutCases, inWords, worst
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
@@ -47,6 +47,7 @@ class CasesWidget:
         self._rows: tuple[CaseRow, ...] = ()
         self._shown: list[tuple[str, ...]] | None = None
         self._filling = False
+        self._files = FilesWidget(ui.filesWidget, ui.filesLabel, ui.cancelFilesButton, logic)
         self._case = CaseWidget(ui, logic, act)
         self._drop = DropWidget(ui.casesTable, self._onItems, self._onPath)
         self._dress()
@@ -54,10 +55,8 @@ class CasesWidget:
         ui.addFolderButton.connect("clicked(bool)", self._onAddFolder)
         ui.addListButton.connect("clicked(bool)", self._onAddList)
         ui.removeCasesButton.connect("clicked(bool)", self._onRemove)
-        ui.cancelFilesButton.connect("clicked(bool)", self._onCancelFiles)
         ui.assignButton.connect("clicked(bool)", self._onAssign)
         ui.casesTable.connect("itemSelectionChanged()", self._onSelection)
-        ui.filesWidget.visible = False
 
     def setParameters(self, parameters: TrainingParameterNode | None) -> None:
         """Show the cases of this parameter node; None lets go of it."""
@@ -84,13 +83,6 @@ class CasesWidget:
         self._ui.casesLabel.visible = bool(checks)
         self._offerAssignment()
         self._onSelection()
-
-    def showFiles(self, event: FilesEvent) -> None:
-        """Tell how the reading or writing of files goes."""
-        self._ui.filesLabel.text = event.sentence
-        self._ui.filesWidget.visible = True
-        self._ui.cancelFilesButton.visible = not event.isLast
-        self.update()
 
     # --- the table -------------------------------------------------------------------------------
 
@@ -122,24 +114,34 @@ class CasesWidget:
         )
 
     def _fill(self, lines: list[tuple[str, ...]]) -> None:
-        selected = {row.id for row in self._selected()}
+        """Bring the table up to these lines; rows that stay as they are are not touched."""
+        before = self._shown or []
+        table, selected = self._ui.casesTable, {row.id for row in self._selected()}
+        sameRows = [line[0] for line in before] == [line[0] for line in lines]
         self._shown = lines
-        table = self._ui.casesTable
         self._filling = True
-        table.clearSpans()
-        table.setRowCount(max(len(lines), 1))
-        for header in (table.verticalHeader(), table.horizontalHeader()):
-            header.setVisible(bool(lines))
-        table.setRowHeight(0, _ROW_HEIGHT if lines else _INVITATION_HEIGHT)
-        for number, (rowID, *line) in enumerate(lines):
-            self._fillRow(number, *line)
-            for column in range(table.columnCount if rowID in selected else 0):
-                table.item(number, column).setSelected(True)
-        if not lines:
-            self._invite()
+        if not sameRows:
+            self._resize(len(lines))
+        for number, line in enumerate(lines):
+            if not sameRows or line != before[number]:
+                self._fillRow(number, *line[1:])
+                for column in range(table.columnCount):
+                    table.item(number, column).setSelected(line[0] in selected)
         self._filling = False
-        high = (len(lines) + 1) * _ROW_HEIGHT if lines else _INVITATION_HEIGHT
+
+    def _resize(self, count: int) -> None:
+        """Make room for so many rows; without any, for how to add some."""
+        table = self._ui.casesTable
+        table.clearSpans()
+        table.clearSelection()
+        table.setRowCount(max(count, 1))
+        for header in (table.verticalHeader(), table.horizontalHeader()):
+            header.setVisible(count > 0)
+        table.setRowHeight(0, _ROW_HEIGHT if count else _INVITATION_HEIGHT)
+        high = (count + 1) * _ROW_HEIGHT if count else _INVITATION_HEIGHT
         table.setFixedHeight(min(high, _HIGHEST) + 2 * table.frameWidth)
+        if not count:
+            self._invite()
 
     def _fillRow(self, number: int, state: str, words: str, *names: str) -> None:
         sign, color = _STATES[state]
@@ -182,7 +184,7 @@ class CasesWidget:
 
     def _onPath(self, path: Path) -> None:
         add = self._logic.addFromFolder if path.is_dir() else self._logic.addFromList
-        self._act(lambda: add(path, self.showFiles))
+        self._act(lambda: add(path, self._files.show))
 
     def _onAddPairs(self, *_args: object) -> None:
         def add() -> None:
@@ -210,9 +212,6 @@ class CasesWidget:
 
     def _onRemove(self, *_args: object) -> None:
         self._act(lambda: self._logic.removeRows([row.id for row in self._selected()]))
-
-    def _onCancelFiles(self, *_args: object) -> None:
-        self._logic.cancelFiles()
 
     # --- several experts on the same scans -------------------------------------------------------
 

@@ -24,6 +24,7 @@ from .TrainingParameters import TrainingParameterNode
 from .TrainingWidget import TrainingWidget
 
 _IDLE_MS = 500  # between two looks whether a segment was edited
+_SETTLE_MS = 50  # changes of the scene that come within this time are shown together
 
 Act = Callable[[Callable[[], Any]], None]
 
@@ -45,6 +46,10 @@ class PanelWidget(VTKObservationMixin):
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._onTick)
         self._wasBusy = False
+        self._settle = qt.QTimer()
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE_MS)
+        self._settle.connect("timeout()", self._update)
         self._plot = CurvePlot()
         self._expert = ExpertWidget(ui)
         self._cases = CasesWidget(ui, logic, self._saying(ui.casesMessageLabel))
@@ -55,7 +60,7 @@ class PanelWidget(VTKObservationMixin):
         ui.aboutLabel.text = _('DiffOSeg {version} \u00b7 <a href="{url}">how it works</a>').format(
             version=__version__, url=PAPER
         )
-        self._stopObserving = logic.observe(self._update)
+        self._stopObserving = logic.observe(self._onChanged)
         self._observeScene()
         self.takeParameterNode()
 
@@ -76,8 +81,9 @@ class PanelWidget(VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Let go of everything, for good: nothing here may be called again."""
-        self._timer.stop()
-        self._timer.disconnect("timeout()", self._onTick)
+        for timer, slot in ((self._timer, self._onTick), (self._settle, self._update)):
+            timer.stop()
+            timer.disconnect("timeout()", slot)
         self._stopObserving()
         self._manage.stop()
         self._cases.stop()
@@ -98,7 +104,7 @@ class PanelWidget(VTKObservationMixin):
         self._guiTag = parameters.connectParametersToGui(mapping)
         for part in (self._expert, self._cases, self._training):
             part.setParameters(parameters)
-        self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onChanged)
         self._update()
 
     def _letGo(self) -> None:
@@ -106,18 +112,20 @@ class PanelWidget(VTKObservationMixin):
         if self.parameters is None:
             return
         self.removeObserver(
-            self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified
+            self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onChanged
         )
         self.parameters.disconnectGui(self._guiTag)
         self.parameters = None
         for part in (self._expert, self._cases, self._training):
             part.setParameters(None)
 
-    def _onModified(self, *_args: object) -> None:
-        self._update()
+    def _onChanged(self, *_args: object) -> None:
+        if not self._settle.active:
+            self._settle.start()
 
     def _update(self) -> None:
         """Show what the parameter node holds and what is known of its cases."""
+        self._settle.stop()
         if self.parameters is None:
             return
         self._expert.update()

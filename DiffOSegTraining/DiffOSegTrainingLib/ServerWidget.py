@@ -7,7 +7,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from .CaseFiles import FilesEvent
+from .FilesWidget import FilesWidget
 from .Sentences import onAnotherComputer
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
@@ -25,6 +25,7 @@ class ServerWidget:
         """Connect the button; ``act`` does something and says in words why it could not be done."""
         self._ui, self._logic, self._act = ui, logic, act
         self._list = _LIST
+        self._files = FilesWidget(ui.exportWidget, ui.exportLabel, ui.cancelExportButton, logic)
         ui.serverLabel.text = onAnotherComputer()
         ui.exportCasesButton.connect("clicked(bool)", self._onExport)
         self._commands = ""
@@ -39,11 +40,6 @@ class ServerWidget:
             self._commands = commands
             self._ui.commandsText.setPlainText(commands)
 
-    def showFiles(self, event: FilesEvent) -> None:
-        """Tell how the writing goes."""
-        self._ui.serverMessageLabel.text = event.sentence
-        self._ui.serverMessageLabel.visible = True
-
     def _onExport(self, *_args: object) -> None:
         path = qt.QFileDialog.getSaveFileName(
             self._ui.commandsText.window(),
@@ -54,7 +50,7 @@ class ServerWidget:
         if path:
             goal = Path(path).with_suffix(".json")
             self._list = goal.name
-            self._act(lambda: self._logic.exportList(goal, self.showFiles))
+            self._act(lambda: self._logic.exportList(goal, self._files.show))
 
 
 def commandsFor(listName: str, corrects: str, seed: int) -> list[str]:

@@ -15,14 +15,14 @@ def drop(widget: Any, things: Iterable[Any]) -> bool:
     data = qt.QMimeData()
     data.setUrls(urls)
     actions = qt.Qt.MoveAction | qt.Qt.CopyAction
-    at = widget.rect.center()
+    at = qt.QPointF(widget.rect.center())
     for kind in _EVENTS:
         event = kind(at, actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
         event.setAccepted(False)
         slicer.app.sendEvent(widget, event)
         if not event.isAccepted():
             return False
-    dropped = qt.QDropEvent(qt.QPointF(at), actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
+    dropped = qt.QDropEvent(at, actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
     dropped.setAccepted(False)
     slicer.app.sendEvent(widget, dropped)
     assert not dropped.isAccepted() or dropped.dropAction() != qt.Qt.MoveAction, (
