@@ -11,14 +11,18 @@ from a_local_expert import CODE, a_local_expert
 from a_model import EVERYONE, REGION, a_volume
 from safetensors import safe_open
 from test_fast import a_fast_model, a_network
+from test_training_expert import a_code, a_strong_base, slices_drawn_like
 
 from diffoseg.calibration import Calibration, Stretch
 from diffoseg.expert_library import ExpertLibrary
+from diffoseg.experts import Expert
 from diffoseg.job import Comparison
 from diffoseg.local_expert import SUFFIX, load_expert, save_expert
 from diffoseg.model import Model
 from diffoseg.output.files import write_results
 from diffoseg.segmentation import Segmenter
+from diffoseg.training.expert import train_expert
+from diffoseg.training.expert_settings import ExpertSettings
 from diffoseg.weights import content_hash, load_model, save_model
 
 TAUGHT = ("Cleo", "Dora")
@@ -193,6 +197,27 @@ def test_adding_disabling_and_deleting_leave_the_others_as_they_are(tmp_path):
 
     library.delete(cards[1])
     assert bits(answer(in_use(library, model))) == before
+
+
+def test_teaching_leaves_the_model_that_is_taught_as_it_was(tmp_path):
+    model = a_strong_base()
+    before, identity = bits(answer(model)), content_hash(model)
+    trainable = [values.requires_grad for values in model.fast.parameters()]
+
+    expert = train_expert(
+        model,
+        slices_drawn_like(a_code(), 2),
+        Expert("Cleo"),
+        tmp_path,
+        settings=ExpertSettings(steps=4, rows=4, every=2),
+        device=torch.device("cpu"),
+    )
+
+    assert content_hash(model) == identity == expert.base_hash
+    assert [values.requires_grad for values in model.fast.parameters()] == trainable
+    assert not model.fast.training
+    assert all(values.grad is None for values in model.fast.parameters())
+    assert bits(answer(model)) == bits(answer(model.with_experts([expert]))) == before
 
 
 def test_the_default_weights_answer_the_same_beside_a_taught_expert(tmp_path: Path):
