@@ -1,7 +1,7 @@
 """A worker that speaks the real one's protocol for trainings, and misbehaves as it is told.
 
 It is there in a tenth of a second and learns nothing: the expert's code is the number of voxels
-marked in each case, in 1024s. It keeps the number of its last step in the folder, and goes on from there.
+marked in each case, in 65536ths. The number of its last step in the folder is its checkpoint.
 Modes: normal, crash (in the middle, where there is no step yet), hang, ignore-cancel, no-result,
 no-memory, no-disk, broken-torch, rubbish.
 """
@@ -103,7 +103,7 @@ def train(job_id, folder):
 def save(job, marked, folder):
     card = read_card(job.model or None)
     code = np.zeros(16, np.float32)
-    code[: len(marked)] = np.array(marked[:16]) / 1024
+    code[: len(marked)] = np.array(marked[:16]) / 65536
     training = {"cases": len(marked), "slices": 4 * len(marked), "date": "2026-11-21"}
     training |= {"corrects": job.corrects, "seed": job.seed, "validation": VALIDATION}
     made = LocalExpert(

@@ -225,8 +225,8 @@ def test_several_experts_are_learnt_one_after_the_other(logic):
     finished = [(e.kind, e.expertName, e.card.name) for e in followed.events if e.card]
     assert finished == [("note", "Ann", "Ann"), ("done", "Ben", "Ben")]
     marked = {c.name: load_expert(c.path).code[:2].tolist() for c in logic.library().cards()}
-    assert marked["Ann"] == [a_mask().sum() / 1024] * 2
-    assert marked["Ben"] == [a_mask(shrink=4).sum() / 1024] * 2
+    assert marked["Ann"] == [a_mask().sum() / 65536] * 2
+    assert marked["Ben"] == [a_mask(shrink=4).sum() / 65536] * 2
     shares = [e.fraction for e in followed.events if e.kind == "progress"]
     assert shares == sorted(shares)
     assert kept_folders() == []
