@@ -110,3 +110,17 @@ def test_a_batch_turns_and_shifts_image_and_masks_together():
 
     np.testing.assert_array_equal(batch.images[:, 0], batch.masks[:, 0])
     assert len({mask.tobytes() for mask in batch.masks[:, 0]}) > 8
+
+
+def test_without_a_region_it_is_looked_where_anyone_marked_and_not_in_the_middle():
+    case = a_case("p", range(3, 6))
+    far = {name: np.zeros_like(mask) for name, mask in case.masks.items()}
+    far["A"][3:5, 0:3, 0:4] = True
+    far["B"][6, 20:23, 21:24] = True
+
+    found = slices(replace(case, masks=far), edge=16)
+
+    marked = found.masks.any((2, 3))
+    assert sorted(found.positions[marked[:, 0]]) == [3, 4]
+    assert sorted(found.positions[marked[:, 1]]) == [6]
+    assert found.images.shape[2:] == (16, 16)

@@ -13,11 +13,10 @@ import numpy as np
 from ..case_checks import findings
 from ..cohorts.case import Case
 from ..errors import CancelledError, InputError
-from ..field_of_view import tile_corners, window_seen
 from ..geometry import GridWindow, ModelGrid
 from ..metadata import ModelMetadata
-from ..training_job import marked_voxels, with_empty_slices
 from .slices import EMPTY_SHARE, SliceSet
+from .windows import around_lesions, tiles_of
 
 MOST_SLICES = 384
 """Slices of all cases together: 8 MB of 64 x 64 pixels."""
@@ -118,9 +117,9 @@ def _planes(
 ) -> list[GridWindow]:
     """Return the windows, each of one slice, to take of a case: marked ones, then empty ones."""
     if case.region is None:
-        windows = _around_lesions(grid, mask, patch, share)
+        windows = around_lesions(grid, mask, patch, share)
     else:
-        windows = _tiles(grid.window_of(case.region), patch)
+        windows = tiles_of(grid.window_of(case.region), patch)
     touched: list[GridWindow] = []
     empty: list[tuple[int, GridWindow]] = []  # with how many slices lie between it and a marked one
     for window in windows:
@@ -148,53 +147,6 @@ def _planes(
     return _spread(everything, min(share, max(1, round(EMPTY_SHARE * len(everything)))))
 
 
-def _around_lesions(grid: ModelGrid, mask: np.ndarray, patch: int, most: int) -> list[GridWindow]:
-    """Return fields of view around each connected lesion, the largest first, at least one.
-
-    A lesion that lies wholly in one of those before gets none of its own. Where there are more than
-    ``most``, the smallest lesions have none.
-    """
-    from scipy.ndimage import find_objects, label
-
-    voxels = marked_voxels(mask)
-    if voxels is None:
-        raise ValueError("nothing is marked")  # the case was checked
-    (i, j, k), (width, height, depth) = voxels
-    place = np.s_[k : k + depth, j : j + height, i : i + width]
-    lesions = find_objects(label(mask[place], np.ones((3, 3, 3)))[0])
-    ends = np.array([[(side.start, side.stop) for side in lesion[::-1]] for lesion in lesions])
-    starts, sizes = ends[..., 0] + voxels[0], ends[..., 1] - ends[..., 0]
-    windows: list[GridWindow] = []
-    for row in _largest_first(grid, starts, sizes):
-        lesion = grid.window_of_voxels(starts[row], sizes[row])
-        if not any(_holds(window, lesion) for window in windows):
-            windows += _tiles(with_empty_slices(lesion, grid), patch)
-        if len(windows) >= most:
-            break
-    return windows
-
-
-def _largest_first(grid: ModelGrid, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return in which order to take boxes of voxels, given as two (N, 3): (i, j, k).
-
-    By size, then by place as the model sees it: the same however a file stores its voxels.
-    """
-    axes = list(grid.axes)
-    last = np.subtract(grid.geometry.size, starts + sizes)
-    lower = np.where(grid.flips, last[:, axes], starts[:, axes])
-    return np.lexsort((*lower.T[::-1], -sizes.prod(1)))
-
-
-def _tiles(answer: GridWindow, patch: int) -> list[GridWindow]:
-    """Return the fields of view with which the network covers an answer."""
-    seen = window_seen(answer, patch)
-    (s, r, c), (n, rows, columns) = seen.start, seen.size
-    return [
-        GridWindow((s, r + top, c + left), (n, patch, patch))
-        for top, left in tile_corners((rows, columns), patch)
-    ]
-
-
 def _touched_slices(grid: ModelGrid, mask: np.ndarray, window: GridWindow) -> np.ndarray:
     """Return in which of a window's slices, bool (S,), any voxel is marked that pixels are of."""
     across = 2 - grid.axes[0]
@@ -213,13 +165,6 @@ def _voxels(grid: ModelGrid, window: GridWindow) -> tuple[slice, ...]:
     """Return where, in an array (K, J, I), the voxels are that a window's pixels are made of."""
     start, size = grid.voxels_read(window)
     return tuple(slice(a, a + n) for a, n in zip(start[::-1], size[::-1], strict=True))
-
-
-def _holds(window: GridWindow, part: GridWindow) -> bool:
-    return all(
-        a <= b and b + m <= a + n
-        for a, n, b, m in zip(window.start, window.size, part.start, part.size, strict=True)
-    )
 
 
 def _spread(planes: list[GridWindow], count: int) -> list[GridWindow]:

@@ -14,6 +14,7 @@ from ..cohorts.case import Case
 from ..errors import InputError
 from ..geometry import GridWindow, ModelGrid
 from ..intensity import IntensityMapping
+from .windows import around_lesions
 
 EMPTY_SHARE = 0.4
 """Share of kept slices that no expert marked, so that a network learns to leave a slice empty.
@@ -21,6 +22,8 @@ EMPTY_SHARE = 0.4
 Keeping few of them would teach that faint slices are marked more often than they are: of two alike,
 the one that somebody marked is always kept.
 """
+
+_MOST_WINDOWS = 64  # of one case without a region
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def slices_of(
 ) -> SliceSet:
     """Cut every case into square slices of ``edge`` pixels around its region's centre.
 
+    A case without a region is cut around each lesion, unless its slices are no larger than that.
     Keeps each slice that any expert marked, and as many unmarked ones as EMPTY_SHARE asks for,
     nearest to the marked ones first. Raises InputError when the number of experts differs between
     cases; who they are may.
@@ -149,11 +153,27 @@ def _slices_of_case(
     case: Case, spacing_mm: float, intensity: IntensityMapping, edge: int
 ) -> SliceSet:
     grid = ModelGrid.fit(case.volume.geometry, spacing_mm)
-    window = centred_window(grid, case, edge)
-    mapped = intensity.resolve(case.volume.array).apply(grid.slices(case.volume.array, window))
+    mapping = intensity.resolve(case.volume.array)
+    windows = _windows(grid, case, edge)
+    return SliceSet.joined([_slices_in(window, grid, case, mapping) for window in windows])
+
+
+def _windows(grid: ModelGrid, case: Case, edge: int) -> list[GridWindow]:
+    """Return where to look in a case: at its region, else at all of it or around each lesion."""
+    if case.region is None and max(grid.shape[1:]) > edge:
+        marked = np.logical_or.reduce(list(case.masks.values()))
+        if lesions := around_lesions(grid, marked, edge, _MOST_WINDOWS):
+            return lesions
+    return [centred_window(grid, case, edge)]
+
+
+def _slices_in(
+    window: GridWindow, grid: ModelGrid, case: Case, mapping: IntensityMapping
+) -> SliceSet:
+    mapped = mapping.apply(grid.slices(case.volume.array, window))
     experts = tuple(case.masks)
     masks = np.stack(
-        [grid.slices(case.masks[name].astype(np.float32), window) > 0.5 for name in experts], axis=1
+        [grid.slices(case.masks[name], window) > 0.5 for name in experts], axis=1
     ).astype(np.uint8)
     kept = _kept_slices(np.asarray(masks.any((1, 2, 3))))
     return SliceSet(
