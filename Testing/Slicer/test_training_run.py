@@ -266,8 +266,8 @@ def test_a_folder_that_cannot_be_written_is_said(ready, experts):
 def test_a_name_that_is_taken_meanwhile_is_said_and_nothing_is_lost(ready):
     logic = ready(step_seconds=0.01)
     followed = FollowedTraining(logic).until_heard("progress")
-    logic.removeRow(logic.rows()[0].id)
     other = ready(cases=0)
+    other.removeRow(other.rows()[0].id)  # so that it learns something else
     assert FollowedTraining(other).to_the_end().end.kind == "done"
 
     followed.to_the_end()
