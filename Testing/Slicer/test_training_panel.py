@@ -199,6 +199,7 @@ def test_each_expert_of_a_shared_segmentation_is_named_by_segment(panel, ui):
         enter(ui.assignExpertLineEdit, expert)
         ui.assignButton.click()
 
+    lookedAt(panel)
     assert names(panel, 4) == ["Reader A", "Reader B"] * 2
     assert ui.startButton.text == "Start: 2 experts, one after the other"
     start(panel)
