@@ -200,6 +200,8 @@ class ExpertLibrary:
                     msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
                 else:
                     fcntl.flock(lock, fcntl.LOCK_EX)
+                for part in self.folder.rglob(".*.part"):  # of who was killed while writing
+                    part.unlink()
             yield
 
     @contextmanager

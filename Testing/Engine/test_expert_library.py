@@ -310,3 +310,13 @@ def test_a_kill_at_any_moment_loses_no_expert_and_doubles_none(library):
         (card,) = library.cards()
         assert card.hash == hash_of_one
         assert library.broken() == ()
+
+    library.delete(card)
+    assert files(library) == []  # no half-written rest of what describes a person
+
+
+def test_what_a_kill_left_half_written_goes_with_the_next_change(library):
+    card = added(library)
+    (library.folder / f".cleo{SUFFIX}.1234.part").write_bytes(b"half")
+    library.set_enabled(card, False)
+    assert files(library) == [f"disabled/cleo{SUFFIX}"]
