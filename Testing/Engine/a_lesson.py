@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import torch
-from a_model import a_model, a_volume
+from a_model import a_volume
 from test_fast import SMALL, a_fast_model
 
 from diffoseg.cohorts.case import Case
@@ -29,14 +29,15 @@ NAME = 'Änn "O\'Hara" / 2'
 
 
 def a_base() -> Model:
-    """A fast network with random weights, two experts and eight people who only passed by."""
+    """A fast network with random weights and small tiles, two experts and eight who passed by."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         config = FastConfig(1, mask_distance=50, experts=2, population=8, code_width=4, **SMALL)
         network = FastNetwork(config)
         for values in network.parameters():
             values.data += 0.1 * torch.randn_like(values)
-    return a_fast_model(network.eval())
+    model = a_fast_model(network.eval())
+    return replace(model, metadata=replace(model.metadata, patch=16))
 
 
 def some_cases(count: int, name: str = NAME) -> list[Case]:
@@ -49,7 +50,7 @@ def some_cases(count: int, name: str = NAME) -> list[Case]:
         k, j, i = np.mgrid[: array.shape[0], : array.shape[1], : array.shape[2]]
         distance = np.sqrt(((i - 20) * 0.7) ** 2 + ((j - 18) * 0.7) ** 2 + ((k - 4) * 2.0) ** 2)
         own = replace(volume, array=array)
-        cases.append(Case(f"patient {number}", f"case {number}", own, {name: distance < 6}))
+        cases.append(Case(f"patient {number}", f"case {number}", own, {name: distance < 4}))
     return cases
 
 
@@ -60,7 +61,7 @@ def a_training(folder: Path, weights: Path, cases: Sequence[Case] | None = None,
     for index, case in enumerate(cases):
         (mask,), geometry = case.masks.values(), case.volume.geometry
         box = carried_for_training(
-            geometry, marked_box(geometry, mask), case.region, a_model().metadata
+            geometry, marked_box(geometry, mask), case.region, a_base().metadata
         )
         entry = TrainingCase(case.name, case.patient, geometry, *box, case.region, "CT")
         np.save(folder / image_file(index), case.volume.array[entry.place])

@@ -137,7 +137,7 @@ def drawn(
 ) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
     """Run a segmentation; returns probability, packed drawings and presence by name."""
     volume = a_volume()
-    start, size = carried_voxels(volume.geometry, REGION, a_model().metadata)
+    start, size = carried_voxels(volume.geometry, REGION, a_base().metadata)
     job = SegmentationJob(volume.geometry, start, size, REGION, experts, 3, 4, 7, str(base), "cpu")
     folder.mkdir()
     replace(job, expert_files=tuple(map(str, files))).write(folder)
