@@ -42,8 +42,7 @@ class Way:
     def __init__(self, training, segmenting):
         self.training, self.segmenting = training.panel, segmenting.panel
         self.volumes = [addScan(index) for index in range(4)]
-        for index in range(3):
-            addDrawing(index, self.volumes[index])
+        self.drawings = [addDrawing(index, self.volumes[index]) for index in range(3)]
 
     # -- the fourth case, in the module DiffOSeg
 
@@ -232,9 +231,20 @@ def folder(tmp_path):
     return ROOT / "Resources" / "Screenshots" if KEPT else tmp_path
 
 
+def lookAt(volume):
+    """Show a scan and what was drawn on it, nothing else, as a reader would."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    for node in (*nodes, *slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")):
+        drawnOn = node.GetNodeReference("referenceImageGeometryRef")
+        node.SetDisplayVisibility(drawnOn is volume)
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+
+
 def test_picture_of_the_training_beside_its_curves(way, folder, tmp_path):
     ui = way.training.ui
     ui.curvesButton.checked = True
+    lookAt(way.volumes[2])
+    way.segmenting._views.centerOn(way.drawings[2])
     frame = fitted(ui.startButton)
     assert cutOff(frame) == []
     assert saveBesideViews(frame, folder / "training_and_curves.png", tmp_path)
@@ -243,6 +253,7 @@ def test_picture_of_the_training_beside_its_curves(way, folder, tmp_path):
 
 def test_picture_of_the_fourth_case_as_everybody_draws_it(way, folder, tmp_path):
     ui = way.segmenting.ui
+    lookAt(way.volumes[3])
     ui.gridButton.click()
     way.segmenting._views.centerOn(way.segmenting.parameters.resultSegmentation)
     frame = fitted(ui.applyButton)
