@@ -133,6 +133,8 @@ def test_no_module_needs_itself_to_load():
         "from diffoseg import job, catalog, workload, geometry, experts, errors, intensity",
         "from diffoseg import version, metadata, field_of_view, volume, worker, presets",
         "from diffoseg import training_job, case_checks; import diffoseg.cohorts.datalist",
+        "from diffoseg import expert_library as e; e.ExpertLibrary(e.default_folder()).cards()",
+        "from diffoseg.local_expert import save_expert, load_expert, read_expert_card",
         "from diffoseg.catalog import available_cards; assert available_cards()",
         "from diffoseg.cli import main; main(['--help'])",
     ],
