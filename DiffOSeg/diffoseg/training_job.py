@@ -6,6 +6,7 @@ checkpoint and its result are written into it.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 _FORMAT = "diffoseg-training"
 _FORMAT_VERSION = 1
+_MOST_VOXELS = 2**36  # far beyond any scan; a file may say anything
 _LARGEST_JOB = 2**25  # bytes of training.json; a case takes some 500
 _EMPTY_ABOVE = 2 / 3
 """How many slices beyond a lesion's own may be looked at, as a share of these, on either side."""
@@ -60,7 +62,8 @@ class TrainingCase:
 
     def __post_init__(self) -> None:
         ends = np.add(self.start, self.size)
-        if min(self.start) < 0 or min(self.size) < 1 or np.any(ends > self.geometry.size):
+        inside = min(self.start) >= 0 and min(self.size) >= 1 and np.all(ends <= self.geometry.size)
+        if not inside or math.prod(self.geometry.size) > _MOST_VOXELS:
             raise InputError(
                 f"The voxels of case {self.name} do not lie in its volume. Start the training anew."
             )

@@ -6,13 +6,14 @@ import os
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from a_cohort import STRAIGHT, a_mask, an_image
+from a_cohort import GRIDS, STRAIGHT, a_mask, an_image
 
 from diffoseg.cohorts.datalist import DataEntry, read_datalist, write_datalist
+from diffoseg.cohorts.dicom_series import write_dicom_series
 from diffoseg.errors import InputError
 from diffoseg.geometry import Box, Geometry
 from diffoseg.output.seg_nrrd import write_seg_nrrd
-from diffoseg.volume import image_of
+from diffoseg.volume import Volume, image_of
 
 ONE, TWO = a_mask(np.s_[10:14, 20:28, 30:36]), a_mask(np.s_[11:13, 22:26, 31:35])
 
@@ -330,3 +331,28 @@ def test_a_thousand_cases_are_listed_quickly_with_names_of_their_own(folder):
     names = [entry.name for entry in found.entries]
     assert len(set(names)) == 1000
     assert len({entry.patient for entry in found.entries}) == 1
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "PIR", "SAL"])
+def test_a_nifti_mask_with_its_axes_in_another_order_is_on_the_scan_s_voxels(folder, grid, axes):
+    geometry = GRIDS[grid]
+    drawn = np.random.default_rng(0).random(geometry.size[::-1]) > 0.5
+    a_scan(folder / "grid.nrrd", geometry=geometry)
+    mask = sitk.DICOMOrient(image_of(drawn.astype(np.uint8), geometry), axes)
+    sitk.WriteImage(mask, str(folder / "grid.nii.gz"))
+    path = a_list(folder, {"image": "grid.nrrd", "label": "grid.nii.gz"})
+
+    (case,) = read_datalist(path).cohort("Ann")
+
+    np.testing.assert_array_equal(case.masks["Ann"], drawn)
+
+
+def test_a_scan_may_be_a_folder_of_dicom_slices(folder):
+    write_dicom_series(Volume(np.rint(an_image()), STRAIGHT, "CT"), folder / "series")
+    path = a_list(folder, {"image": "series", "label": "mask.nii.gz"})
+
+    (case,) = read_datalist(path).cohort("Ann")
+
+    assert case.volume.modality == "CT"
+    np.testing.assert_array_equal(case.masks["Ann"], ONE)

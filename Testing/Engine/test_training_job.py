@@ -128,6 +128,9 @@ def test_neither_a_mark_nor_a_region_is_refused_and_a_region_elsewhere_too():
         lambda job: job.update(expert=[]),
         lambda job: job["expert"].update(color=["red", 0, 0]),
         lambda job: job.update(cases=[[[[]]]]),
+        lambda job: job["cases"][0]["geometry"].update(size=[2**40] * 3),
+        lambda job: job["cases"][0].update(region={"lower": [0, 0, 0], "upper": ["x", 1, 1]}),
+        lambda job: job.update(expert={"name": "consensus", "description": "", "color": None}),
     ],
 )
 def test_a_damaged_job_is_refused_in_words(tmp_path, change):
@@ -136,7 +139,7 @@ def test_a_damaged_job_is_refused_in_words(tmp_path, change):
     change(values)
     (tmp_path / "training.json").write_text(json.dumps(values))
 
-    with pytest.raises(InputError, match=r"anew\.$"):
+    with pytest.raises(InputError, match=r"anew\.$|Choose another one"):
         TrainingJob.read(tmp_path)
 
 
