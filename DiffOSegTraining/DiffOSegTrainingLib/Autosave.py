@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from slicer.i18n import tr as _
+
 from diffoseg.catalog import read_card
 from diffoseg.errors import InputError, WeightsError
 from diffoseg.expert_library import default_folder
@@ -115,6 +117,25 @@ def autosaved() -> tuple[AutosavedTraining, ...]:
     return tuple(sorted(found, key=lambda one: one.started, reverse=True))
 
 
+def taken(saved: AutosavedTraining) -> TrainingFolder:
+    """Return a kept training's folder for oneself; raises InputError where that cannot be."""
+    try:
+        folder = TrainingFolder.held(saved.folder)
+    except OSError:
+        raise InputError(
+            _("What the training of {name} had kept is no longer there. Start it anew.").format(
+                name=saved.expertName
+            )
+        ) from None
+    if folder is None:
+        raise InputError(
+            _("Another Slicer works on the training of {name}. Wait for its end.").format(
+                name=saved.expertName
+            )
+        )
+    return folder
+
+
 def _described(path: Path) -> AutosavedTraining:
     started = datetime.fromtimestamp((path / JOB).stat().st_mtime)
     try:
@@ -148,6 +169,8 @@ def _locked(file: BinaryIO) -> bool:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):
         return False
+    except OSError:
+        return True  # some network drives know no locks
     return True

@@ -65,6 +65,8 @@ def exportCases(rows: Sequence[CaseRow], expertName: str, path: Path) -> Files:
                 )
             )
     write_datalist(path, entries)
+    if len(entries) == 1:
+        return _("1 case was written beside {name}.").format(name=path.name)
     return _("{n} cases were written beside {name}.").format(n=len(entries), name=path.name)
 
 

@@ -160,5 +160,5 @@ def _notLoaded(name: str, error: Exception) -> str:
 
 
 def _sum(added: int, failed: int) -> str:
-    said = _("{n} cases were added.").format(n=added)
-    return said if not failed else said + " " + _("{n} were left out.").format(n=failed)
+    said = _("1 case was added.") if added == 1 else _("{n} cases were added.").format(n=added)
+    return said if not failed else said + " " + _("Left out: {n}.").format(n=failed)

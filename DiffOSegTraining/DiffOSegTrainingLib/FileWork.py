@@ -8,6 +8,8 @@ from slicer.i18n import tr as _
 
 from diffoseg.errors import DiffOSegError
 
+from .Faults import inWords
+
 
 @dataclass(frozen=True)
 class FilesEvent:
@@ -59,7 +61,7 @@ class FileWork:
         except Exception as error:
             if not isinstance(error, DiffOSegError):
                 logging.exception("DiffOSeg Training: files")
-            self._end(FilesEvent("error", _inWords(error)))
+            self._end(FilesEvent("error", inWords(error, _("that folder"))))
 
     def cancel(self) -> None:
         """Stop; what has been read or written stays."""
@@ -79,16 +81,3 @@ class FileWork:
             self._onEvent(event)
         except Exception:
             logging.exception("DiffOSeg Training: a listener of file work failed")
-
-
-def _inWords(error: Exception) -> str:
-    """Return a sentence on an error, without paths, which may name a patient."""
-    if isinstance(error, DiffOSegError):
-        return str(error)
-    if isinstance(error, OSError):
-        return _("A file could not be read or written ({reason}). Choose another folder.").format(
-            reason=error.strerror or type(error).__name__
-        )
-    return _("An error in DiffOSeg ({kind}) ended it. Send Slicer's log to its authors.").format(
-        kind=type(error).__name__
-    )

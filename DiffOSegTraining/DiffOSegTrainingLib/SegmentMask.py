@@ -17,7 +17,7 @@ from DiffOSegLib.Matrices import between, cornersOf, ijkToRas, moved
 from DiffOSegLib.SegmentVoxels import LABELMAP, cropOf
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SAME_LATTICE = 1e-3  # of a voxel
+_SAME_LATTICE = 0.01  # of a voxel, between two centres that count as one
 _FLAT = 1e-9  # determinant of a transform that cannot be undone
 _PLANES_AT_ONCE = 1 << 20  # voxels whose places are computed together
 
@@ -122,12 +122,12 @@ def _onGrid(
     lower = np.clip(np.ceil(corners.min(0) - _SAME_LATTICE), 0, size).astype(int)
     upper = np.clip(np.floor(corners.max(0) + _SAME_LATTICE) + 1, lower, size).astype(int)
     start = (int(lower[0]), int(lower[1]), int(lower[2]))
-    shift = np.round(toIndex[:3, 3])
-    lattice = np.eye(4)
-    lattice[:3, 3] = shift
-    if np.allclose(toIndex, lattice, rtol=0, atol=_SAME_LATTICE):
-        first = lower - shift.astype(int)
-        last = np.minimum(upper - shift.astype(int), mask.shape[::-1])
+    centres = cornersOf([0.0] * 3, np.subtract(mask.shape[::-1], 1.0))
+    shifts = moved(centres, toIndex) - centres
+    shift = np.round(shifts[0]).astype(int)
+    if np.allclose(shifts, shift, rtol=0, atol=_SAME_LATTICE):
+        first = lower - shift
+        last = np.minimum(upper - shift, mask.shape[::-1])
         return np.ascontiguousarray(mask[_box(np.minimum(first, last), last)]), start
     return _looked_up(mask, np.linalg.inv(toIndex), lower, upper), start
 

@@ -4,25 +4,21 @@ import atexit
 import time
 import uuid
 from collections.abc import Iterator
-from typing import cast
 
 import slicer
 from slicer.i18n import tr as _
 
-from diffoseg.catalog import ModelCard, read_card
+from diffoseg.catalog import read_card
 from diffoseg.errors import DependencyError, InputError, WeightsError
 from diffoseg.expert_library import ExpertLibrary
-from diffoseg.experts import Expert, check_name, name_key, unused_color
-from diffoseg.job import DeviceChoice
 from DiffOSegLib import Dependencies, LocalExperts
 from DiffOSegLib.WorkerClient import Message, WorkerClient
 
-from .Autosave import AutosavedTraining, TrainingFolder, autosaved
-from .CaseChecks import Findings
-from .CaseRows import CaseRow
+from .Autosave import AutosavedTraining, autosaved, taken
 from .CaseTable import CaseTable
 from .FileWork import FilesEvent
-from .TrainingRun import Listener, Training, TrainingEvent, TrainingRequest
+from .TrainingRequests import TrainingRequest, requestsFor
+from .TrainingRun import Listener, Training, TrainingEvent
 
 TICK_MS = 30  # between two ticks of whoever shows a panel, while the logic is busy
 
@@ -116,12 +112,12 @@ class DiffOSegTrainingLogic(CaseTable):
         self._requireIdle()
         if saved.problem:
             raise InputError(saved.problem)
-        folder = _held(saved)
+        folder = taken(saved)
         return self._begin(Training.again(folder, saved.expertName, onEvent, self._worker))
 
     def discard(self, saved: AutosavedTraining) -> None:
         """Remove what a training has kept; raises InputError where a Slicer works on it."""
-        self._removals.append(_held(saved).remove())
+        self._removals.append(taken(saved).remove())
 
     def library(self) -> ExpertLibrary:
         """Return the experts that were taught on this computer."""
@@ -216,72 +212,9 @@ class DiffOSegTrainingLogic(CaseTable):
         return training
 
     def _requests(self, expertName: str) -> list[TrainingRequest]:
-        """Return what is asked of the worker, frozen, one for each expert."""
         self._requireIdle()
         parameters = self.getParameterNode()
-        card = read_card(parameters.model or None)
-        if card.metadata.kind != "fast":
-            raise InputError(
-                _(
-                    "{title} is of the published kind, which cannot be taught. Choose a model of"
-                    " the fast kind."
-                ).format(title=card.title)
-            )
-        cases = self._casesByExpert(parameters.expertName.strip(), expertName.strip())
-        taken = [card.expert.color for card in self.library().cards() if card.expert.color]
-        requests = []
-        for name, rows in cases.items():
-            self._requireFreeName(name, card)
-            color = unused_color([*taken, *map(card.panel.color_of, card.panel.names)])
-            taken.append(color)
-            requests.append(
-                TrainingRequest(
-                    expert=Expert(name, parameters.description, color),
-                    rows=tuple(rows),
-                    card=card,
-                    corrects=parameters.corrects,
-                    device=cast(DeviceChoice, parameters.device),
-                    seed=int(parameters.seed),
-                )
-            )
-        return requests
-
-    def _casesByExpert(self, own: str, wanted: str) -> dict[str, list[CaseRow]]:
-        """Return whose cases are to be learnt; raises InputError where one cannot be."""
-        cases: dict[str, list[CaseRow]] = {}
-        spelt: dict[str, str] = {}
-        for number, (row, found) in enumerate(
-            zip(self.rows(), self.checks(), strict=True), start=1
-        ):
-            name = row.expertName.strip() or own
-            if wanted and name_key(name) != name_key(wanted):
-                continue
-            _requireFine(number, name, found)
-            cases.setdefault(spelt.setdefault(name_key(name), name), []).append(row)
-        if not cases:
-            who = _(" of {name}").format(name=wanted) if wanted else ""
-            raise InputError(
-                _("There are no cases{who}. Add a volume and its segment first.").format(who=who)
-            )
-        return cases
-
-    def _requireFreeName(self, name: str, card: ModelCard) -> None:
-        check_name(name)
-        taken = {name_key(other.name) for other in self.library().cards()}
-        if name_key(name) in taken:
-            raise InputError(
-                _(
-                    "There is an expert {name} already. Choose another name, or rename or delete"
-                    " the one that is there."
-                ).format(name=name)
-            )
-        if name_key(name) in map(name_key, card.panel.names):
-            raise InputError(
-                _(
-                    "{name} is an expert of the model itself. Choose another name; to begin with"
-                    " {name}, choose it under what is corrected."
-                ).format(name=name)
-            )
+        return requestsFor(expertName, parameters, self.rows(), self.checks(), self.library())
 
     def _requireIdle(self) -> None:
         if self.activeTraining is not None:
@@ -327,39 +260,3 @@ def sharedTrainingLogic() -> DiffOSegTrainingLogic:
     if _shared is None:
         _shared = DiffOSegTrainingLogic()
     return _shared
-
-
-def _held(saved: AutosavedTraining) -> TrainingFolder:
-    """Return a kept training's folder for oneself."""
-    try:
-        folder = TrainingFolder.held(saved.folder)
-    except OSError:
-        raise InputError(
-            _("What the training of {name} had kept is no longer there. Start it anew.").format(
-                name=saved.expertName
-            )
-        ) from None
-    if folder is None:
-        raise InputError(
-            _("Another Slicer works on the training of {name}. Wait for its end.").format(
-                name=saved.expertName
-            )
-        )
-    return folder
-
-
-def _requireFine(number: int, expertName: str, found: Findings | None) -> None:
-    """Raise InputError where a row cannot be learnt from."""
-    if not expertName:
-        raise InputError(
-            _("Case {number} does not say who drew it. Type the expert's name.").format(
-                number=number
-            )
-        )
-    if found is None:
-        raise InputError(_("Case {number} is being looked at. Wait.").format(number=number))
-    for finding in found:
-        if finding.kind == "error":
-            raise InputError(
-                _("Case {number}: {problem}").format(number=number, problem=finding.sentence)
-            )

@@ -1,6 +1,5 @@
 """One training: the cases go out, an expert comes back, and it ends with one sentence."""
 
-import errno
 import logging
 import time
 import traceback
@@ -12,10 +11,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from diffoseg.catalog import ModelCard
-from diffoseg.errors import DiffOSegError, InputError
-from diffoseg.experts import Expert
-from diffoseg.job import DeviceChoice
+from diffoseg.errors import InputError
 from diffoseg.local_expert import ExpertCard
 from diffoseg.training_job import CHECKPOINT, JOB, RESULT, TrainingJob
 from DiffOSegLib import LocalExperts
@@ -23,11 +19,11 @@ from DiffOSegLib.WorkerClient import CANCELLED, Message, WorkerClient
 
 from .Autosave import TrainingFolder
 from .CaseRows import CaseRow
+from .Faults import inWords
 from .SceneCases import describedCase, sceneCase, writeCase
+from .TrainingRequests import TrainingRequest
 
 _STEP_SECONDS = 0.01  # steps are begun for so long in one tick
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_WINDOWS_DISK_FULL = 112
 
 
 @dataclass(frozen=True)
@@ -67,26 +63,6 @@ class TrainingEvent:
 
 
 Listener = Callable[[TrainingEvent], None]
-
-
-@dataclass(frozen=True)
-class TrainingRequest:
-    """What is asked for one expert, frozen when it is asked.
-
-    Attributes:
-        expert: who is taught.
-        rows: the cases; nodes that are deleted before they are handed over end the training.
-        card: of the base model.
-        corrects: an expert of that model to begin with; "" for none.
-        device, seed: as ``TrainingJob`` has them.
-    """
-
-    expert: Expert
-    rows: tuple[CaseRow, ...]
-    card: ModelCard
-    corrects: str = ""
-    device: DeviceChoice = "auto"
-    seed: int = 0
 
 
 @dataclass
@@ -287,7 +263,7 @@ class Training:
             logging.exception("DiffOSeg Training: after the end of a training")
             return
         self._worker.cancel(self.jobID)
-        self._end("error", _inWords(error), details=traceback.format_exc())
+        self._end("error", inWords(error, _("your home folder")), details=traceback.format_exc())
 
     def _end(self, kind: str, sentence: str, **facts: Any) -> None:
         event = TrainingEvent(kind, self.expertName, sentence, **facts)
@@ -343,26 +319,3 @@ def _handingOver(number: int, total: int) -> str:
 
 def _stopped() -> str:
     return _("The training was stopped. What was learnt is kept: press Resume to go on.")
-
-
-def _inWords(error: Exception) -> str:
-    """Return one plain sentence or two on an error, without paths, which may name a patient."""
-    if isinstance(error, DiffOSegError):
-        return str(error)
-    if isinstance(error, OSError):
-        windows = getattr(error, "winerror", None)
-        if error.errno in _DISK_FULL or windows == _WINDOWS_DISK_FULL:
-            return _(
-                "The disk with your home folder is full. Free some space, then start the training"
-                " again."
-            )
-        return _(
-            "The training's files could not be written ({reason}). Look whether the folder"
-            " .diffoseg in your home folder is writable, then start again."
-        ).format(reason=error.strerror or type(error).__name__)
-    if isinstance(error, MemoryError):
-        return _("Slicer has too little free memory. Close other programs and start again.")
-    return _(
-        "The training ended because of an error in DiffOSeg ({kind}). Start it again; where that"
-        " does not help, send the details to its authors."
-    ).format(kind=type(error).__name__)

@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_said(ready, experts):
     followed = FollowedTraining(logic).to_the_end()
 
     assert followed.end.kind == "error"
-    assert "could not be written" in followed.end.sentence
+    assert "could not be written or read" in followed.end.sentence
     assert str(experts.parent) not in followed.end.sentence
 
 
