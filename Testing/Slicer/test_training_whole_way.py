@@ -6,6 +6,7 @@ scene as a reader leaves them. With DIFFOSEG_SCREENSHOTS=1 the pictures go to Re
 
 import contextlib
 import os
+import signal
 import time
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ import slicer
 from a_panel import ROOT, openModule, openPanel, tick
 from a_picture import cutOff, fitted, saveBesideViews
 from a_reading import aSegmentationOf, aVolume
+from process_tree import needs_proc
 from test_whole_way import Heart, masksOf, onGridOf, waitInEventLoop
 
 import SlicerHost
@@ -22,6 +24,7 @@ from diffoseg.catalog import read_card
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import style_population
 from diffoseg.experts import CONSENSUS
+from diffoseg.local_expert import load_expert
 
 KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
 NAME = "Dr. Novák"
@@ -176,7 +179,6 @@ def test_the_result_is_said_plainly(way):
 
 
 def test_the_expert_is_a_small_file_for_this_model_alone(way):
-    from diffoseg.local_expert import load_expert
     from DiffOSegLib import LocalExperts
 
     (card,) = LocalExperts.library().cards()
@@ -224,6 +226,43 @@ def test_the_effect_offers_the_expert_too(way):
     assert combo.findData(NAME) == combo.count - 1
     stage.close()
     slicer.mrmlScene.RemoveNode(stage.segmentation)
+
+
+@needs_proc
+def test_a_training_that_was_killed_and_cancelled_ends_with_the_same_expert(way):
+    from DiffOSegLib import LocalExperts
+
+    training, ui = way.training.logic, way.training.ui
+    ui.expertNameLineEdit.setText("The same again")
+    waitFor(lambda: ui.startButton.enabled, lambda: ui.startButton.toolTip)
+    ui.startButton.click()
+    waitInEventLoop(lambda: ui.progressBar.value > 0 and "left" in ui.statusLabel.text)
+    os.kill(training._worker.pid, signal.SIGKILL)
+    waitInEventLoop(lambda: training.activeTraining is None)
+    assert ui.statusLabel.text
+
+    ui.resumeButton.click()
+    waitInEventLoop(lambda: ui.progressBar.value > 0 and "left" in ui.statusLabel.text)
+    begun = time.monotonic()
+    ui.startButton.click()
+    waitInEventLoop(lambda: training.activeTraining is None)
+    print(f"cancelled within {time.monotonic() - begun:.2f} s: {ui.statusLabel.text}")
+    assert time.monotonic() - begun < 2.5
+
+    ui.resumeButton.click()
+    waitInEventLoop(lambda: training.activeTraining is None, seconds=900)
+    experts = {card.name: load_expert(card.path) for card in LocalExperts.library().cards()}
+    again = experts["The same again"]
+    assert np.array_equal(again.code, experts[NAME].code)
+    assert again.presence_bias == experts[NAME].presence_bias
+    LocalExperts.library().delete(card_named("The same again"))
+    LocalExperts.changed()
+
+
+def card_named(name):
+    from DiffOSegLib import LocalExperts
+
+    return next(card for card in LocalExperts.library().cards() if card.name == name)
 
 
 @pytest.fixture
