@@ -5,6 +5,7 @@ import math
 import re
 
 import pytest
+import SimpleITK as sitk  # noqa: N813
 from a_local_expert import a_file, a_local_expert
 from a_model import REGION, a_volume
 from test_fast import a_fast_model
@@ -65,6 +66,11 @@ def test_odd_names_go_all_the_way_into_the_files_of_a_result(tmp_path):
     write_results(comparison, a_volume(), tmp_path / "out")
 
     names = {file.name for file in (tmp_path / "out").iterdir()}
+    segments = sitk.ImageFileReader()
+    segments.SetFileName(str(tmp_path / "out" / "segmentation.seg.nrrd"))
+    segments.ReadImageInformation()
+    keys = [key for key in segments.GetMetaDataKeys() if key.endswith("_Name")]
+    assert {segments.GetMetaData(key) for key in keys} == set(ODD_NAMES)
     assert {f"probability_{slug}.nrrd" for slug in comparison.slugs.values()} <= names
     assert len(set(comparison.slugs.values())) == len(ODD_NAMES)
     told = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
