@@ -356,3 +356,9 @@ def test_a_scan_may_be_a_folder_of_dicom_slices(folder):
 
     assert case.volume.modality == "CT"
     np.testing.assert_array_equal(case.masks["Ann"], ONE)
+
+
+def test_one_image_is_not_of_two_patients(folder):
+    path = a_list(folder, MASK | {"patient": "7"}, MASK | {"patient": "8", "region": [0, 9] * 3})
+    with pytest.raises(InputError, match=r"ntry 2 .* the image of entry 1 .* to another patient"):
+        read_datalist(path)

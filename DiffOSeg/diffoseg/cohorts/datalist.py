@@ -89,30 +89,23 @@ def read_datalist(path: Path) -> DataList:
     default = values.get("expert", "")
     if default:
         _require_expert(default, f"The data list {path.name}")
-    listed = {key: values.get(key, []) for key in _KEYS}
-    for key, found in listed.items():
-        if not isinstance(found, list):
-            raise InputError(f'"{key}" in {path.name} is no list of cases. Correct it.')
-    count = sum(map(len, listed.values()))
-    if count > _MOST_ENTRIES:
-        raise InputError(f"{path.name} lists more than {_MOST_ENTRIES} cases. Split it.")
-    if count == 0:
-        raise InputError(
-            f'{path.name} lists no case. Give a data list with "training": [{{"image": "ct.nrrd",'
-            ' "label": "mask.seg.nrrd"}].'
-        )
     entries: list[DataEntry] = []
-    seen: dict[Any, str] = {}
-    for key, found in listed.items():
-        for number, facts in enumerate(found, 1):
-            where = f'Entry {number} under "{key}" in {path.name}'
-            entry = _entry_of(facts, default, path.parent, where)
-            for drawn in entry.drawn.items():
-                same = (_identity(entry.image), _identity(entry.label), *drawn, entry.region)
-                if same in seen:
-                    raise InputError(f"{where} repeats {seen[same]}. Remove one of the two.")
-                seen[same] = f'entry {number} under "{key}"'
-            entries.append(entry)
+    drawings: dict[Any, str] = {}
+    patients: dict[str, tuple[str, str]] = {}
+    for where, facts in _listed(values, path.name):
+        entry = _entry_of(facts, default, path.parent, where)
+        image, label = _identity(entry.image), _identity(entry.label)
+        for drawn in entry.drawn.items():
+            first = drawings.setdefault((image, label, *drawn, entry.region), where)
+            if first != where:
+                raise InputError(f"{where} repeats {_inside(first)}. Remove one of the two.")
+        if entry.patient:
+            patient, first = patients.setdefault(image, (entry.patient, where))
+            if patient != entry.patient:
+                raise InputError(
+                    f"{where} gives the image of {_inside(first)} to another patient. Correct it."
+                )
+        entries.append(entry)
     return DataList(entries)
 
 
@@ -148,6 +141,32 @@ def _json_of(path: Path) -> dict[str, Any]:
     return values
 
 
+def _listed(values: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    """Return what is listed as a case, each with the words for where that is."""
+    found = []
+    for key in _KEYS:
+        listed = values.get(key, [])
+        if not isinstance(listed, list):
+            raise InputError(f'"{key}" in {name} is no list of cases. Correct it.')
+        found += [
+            (f'Entry {number} under "{key}" in {name}', facts)
+            for number, facts in enumerate(listed, 1)
+        ]
+    if len(found) > _MOST_ENTRIES:
+        raise InputError(f"{name} lists more than {_MOST_ENTRIES} cases. Split it.")
+    if not found:
+        raise InputError(
+            f'{name} lists no case. Give a data list with "training": [{{"image": "ct.nrrd",'
+            ' "label": "mask.seg.nrrd"}].'
+        )
+    return found
+
+
+def _inside(where: str) -> str:
+    """Return the words for a place as they stand within a sentence."""
+    return where[0].lower() + where[1:]
+
+
 def _entry_of(values: Any, default: str, folder: Path, where: str) -> DataEntry:
     if not isinstance(values, dict):
         raise InputError(f'{where} is no case. Give {{"image": ..., "label": ...}}.')
@@ -178,9 +197,7 @@ def _path_of(values: Mapping[str, Any], key: str, folder: Path, where: str) -> P
 def _text_of(values: Mapping[str, Any], key: str, where: str) -> str:
     text = values.get(key, "")
     if not isinstance(text, str) or not text.isprintable() or len(text) > _LONGEST_NAME:
-        raise InputError(
-            f'"{key}" of {where[0].lower()}{where[1:]} is no short text. Correct or remove it.'
-        )
+        raise InputError(f'"{key}" of {_inside(where)} is no short text. Correct or remove it.')
     return text.strip()
 
 
