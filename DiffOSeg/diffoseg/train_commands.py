@@ -155,7 +155,6 @@ def _teach(
     from .training.expert_slices import expert_slices
 
     points: list[ExpertPoint] = []
-    folder.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         slices = expert_slices(cohort, newcomer.name, base.metadata, progress=progress, note=_note)
         expert = train_expert(
