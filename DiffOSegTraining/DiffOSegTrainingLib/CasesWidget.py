@@ -96,6 +96,8 @@ class CasesWidget:
         header = table.horizontalHeader()
         for one in (header, table.verticalHeader()):
             one.setHighlightSections(False)
+        header.setMinimumSectionSize(_SIGN_WIDTH)
+        header.setStretchLastSection(False)
         for column in range(1, len(titles)):
             header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(0, qt.QHeaderView.Fixed)
@@ -115,15 +117,15 @@ class CasesWidget:
 
     def _fill(self, lines: list[tuple[str, ...]]) -> None:
         """Bring the table up to these lines; rows that stay as they are are not touched."""
-        before = self._shown or []
-        table, selected = self._ui.casesTable, {row.id for row in self._selected()}
-        sameRows = [line[0] for line in before] == [line[0] for line in lines]
+        before, table = self._shown, self._ui.casesTable
+        selected = {row.id for row in self._selected()}
+        sameRows = before is not None and [b[0] for b in before] == [line[0] for line in lines]
         self._shown = lines
         self._filling = True
         if not sameRows:
             self._resize(len(lines))
         for number, line in enumerate(lines):
-            if not sameRows or line != before[number]:
+            if not sameRows or not before or line != before[number]:
                 self._fillRow(number, *line[1:])
                 for column in range(table.columnCount):
                     table.item(number, column).setSelected(line[0] in selected)

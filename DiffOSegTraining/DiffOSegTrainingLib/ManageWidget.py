@@ -105,7 +105,7 @@ class ManageWidget:
         for column, item in enumerate(items):
             if column:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-            item.setToolTip(about(card, self._titles.get(card.base_hash)))
+            item.setToolTip(f"{card.name}\n{about(card, self._titles.get(card.base_hash))}")
             if not usable:
                 item.setForeground(qt.QBrush(qt.QColor("gray")))
             self._ui.libraryTable.setItem(row, column, item)

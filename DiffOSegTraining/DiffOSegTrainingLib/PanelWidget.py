@@ -45,7 +45,7 @@ class PanelWidget(VTKObservationMixin):
         self._guiTag: int | None = None
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._onTick)
-        self._wasBusy = False
+        self._wasBusy = self._entered = False
         self._settle = qt.QTimer()
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
@@ -66,6 +66,7 @@ class PanelWidget(VTKObservationMixin):
 
     def enter(self) -> None:
         """Be there when the module comes into view."""
+        self._entered = True
         if self.parameters is None:
             self.takeParameterNode()
         if self.logic.description is None:
@@ -76,8 +77,8 @@ class PanelWidget(VTKObservationMixin):
 
     def exit(self) -> None:
         """Step back for another module; a training goes on."""
-        if not self.logic.busy:
-            self._timer.stop()
+        self._entered = False
+        self._rest()
 
     def cleanup(self) -> None:
         """Let go of everything, for good: nothing here may be called again."""
@@ -143,12 +144,18 @@ class PanelWidget(VTKObservationMixin):
 
     def _onTick(self) -> None:
         self.logic.tick()
-        busy = self.logic.busy
-        if busy == self._wasBusy:
-            return
-        self._wasBusy = busy
-        self._timer.setInterval(TICK_MS if busy else _IDLE_MS)
-        self._update()
+        self._rest()
+        if self._wasBusy != self.logic.busy:
+            self._wasBusy = self.logic.busy
+            self._update()
+
+    def _rest(self) -> None:
+        """Tick seldom while the logic has nothing to do, and not at all for a hidden panel."""
+        interval = TICK_MS if self.logic.busy else _IDLE_MS
+        if self._timer.interval != interval:
+            self._timer.setInterval(interval)
+        if not self.logic.busy and not self._entered:
+            self._timer.stop()
 
     # --- the user's choices ----------------------------------------------------------------------
 

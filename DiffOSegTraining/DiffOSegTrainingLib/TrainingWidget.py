@@ -38,6 +38,7 @@ class TrainingWidget:
         self._parameters: TrainingParameterNode | None = None
         self._dependencies = Dependencies.state()
         self._notes: tuple[str, ...] = ()
+        self._answered: object = None  # what the panel asked for when its result came
         self._results: list[str] = []
         self._verdicts: set[str] = set()
         self._resume = ResumeWidget(ui, logic, self._begin, self._act, self.onEvent)
@@ -77,7 +78,7 @@ class TrainingWidget:
         ui.curvesButton.enabled = not self._plot.empty
         ui.curvesButton.checked = self._plot.shown
         ui.deviceLabel.text = self._line(obstacle)
-        ui.deviceLabel.visible = not running
+        ui.deviceLabel.visible = not running and self._asked() != self._answered
         self._resume.update(running)
         self._describeAnew()
 
@@ -184,6 +185,7 @@ class TrainingWidget:
         self.say(progress(event))
 
     def _clearResults(self) -> None:
+        self._answered = None
         self._results.clear()
         self._verdicts.clear()
         self._ui.resultLabel.visible = False
@@ -198,8 +200,13 @@ class TrainingWidget:
         label.styleSheet = _LOOKS.get(verdict, "")
         label.visible = True
 
+    def _asked(self) -> object:
+        """Return what Start would teach: as long as it was just taught, it needs no more words."""
+        return self._logic.rows(), self._logic.expertNames()
+
     def _end(self, event: TrainingEvent) -> None:
         self.say("" if event.card else event.sentence)
+        self._answered = self._asked() if event.card else None
         self._showDetails(event.details)
         self._dependencies = Dependencies.state()  # the worker may have found them broken
         self.update()

@@ -341,6 +341,17 @@ def test_start_teaches_the_expert_and_says_plainly_what_came_of_it(three):
     assert not shown(ui.resumeWidget)
 
 
+def test_after_a_result_why_it_cannot_be_taught_again_is_said_once_something_is_changed(three):
+    start(three)
+    assert not shown(three.ui.deviceLabel)
+    assert "already" in three.ui.startButton.toolTip
+    three.logic.removeRow(three.logic.rows()[0].id)
+    until(lambda: shown(three.ui.deviceLabel))
+    lookedAt(three)
+    assert "already" in three.ui.deviceLabel.text
+    assert shown(three.ui.resultLabel)
+
+
 def test_while_it_goes_on_there_is_progress_and_cancel(scene, experts, monkeypatch):
     with aTrainingPanel(monkeypatch, step=0.05) as panel:
         ui = panel.ui
@@ -494,6 +505,25 @@ def test_choices_and_cases_come_back_with_a_saved_scene(three, tmp_path):
     assert ui.seedSpinBox.value == 7
     assert ui.startComboBox.currentText.startswith("Expert 2")
     assert names(three, 0) == [FINE] * 3
+
+
+def test_a_hidden_panel_rests_and_a_shown_one_looks_for_edits_now_and_then(three):
+    timer = three._timer
+    until(lambda: timer.interval == 500)
+    assert timer.active
+    three.exit()
+    assert not timer.active
+    three.enter()
+    assert timer.active
+
+
+def test_a_training_goes_on_while_another_module_is_shown(three):
+    three.ui.startButton.click()
+    three.exit()
+    until(lambda: three.logic.activeTraining is None)
+    until(lambda: not three._timer.active)
+    three.enter()
+    assert "Use it." in three.ui.resultLabel.text, three.ui.statusLabel.text
 
 
 def test_typing_a_name_shows_it_in_the_rows_at_once(three):
