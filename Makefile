@@ -17,13 +17,14 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints-dev.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test bench bench-truth lint clean
+.PHONY: help setup demo test bench bench-truth bench-expert lint clean
 
 help:
 	@echo "make demo    draw a phantom's nodule as the consensus and as four experts; look at demo/"
 	@echo "make test    prove the parts"
 	@echo "make bench   measure speed and memory beside the paper's network, and renew README's table"
 	@echo "make bench-truth  measure the weights on phantoms whose truth is known; takes an hour"
+	@echo "make bench-expert  teach unseen experts from a few phantoms; takes hours, and goes on if stopped"
 	@echo "make lint    style and types"
 	@echo "make setup   only the environment, into $(VENV)/"
 	@echo "make clean   remove the environment, the caches and demo/"
@@ -56,6 +57,9 @@ bench: $(READY)
 
 bench-truth: $(READY)
 	@$(BIN)/python Testing/Benchmarks/truth.py
+
+bench-expert: $(READY)
+	@$(BIN)/python Testing/Benchmarks/bench_expert.py
 
 lint: $(READY)
 	@$(BIN)/ruff check .
