@@ -29,6 +29,7 @@ ODD_NAMES = (
     "lpt9",
     "consensus!",
     "-",
+    "=1+1",
     "%s {0} `id`",
     "$\\frac{$ ^_",
     "x" * 200,
@@ -73,6 +74,8 @@ def test_odd_names_go_all_the_way_into_the_files_of_a_result(tmp_path):
     assert {segments.GetMetaData(key) for key in keys} == set(ODD_NAMES)
     assert {f"probability_{slug}.nrrd" for slug in comparison.slugs.values()} <= names
     assert len(set(comparison.slugs.values())) == len(ODD_NAMES)
+    table = (tmp_path / "out" / "volumes.csv").read_text(encoding="utf-8")
+    assert "\n'=1+1," in table  # a spreadsheet would compute it
     told = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
     assert set(told["provenance"]["local_experts"]) == set(ODD_NAMES)
 

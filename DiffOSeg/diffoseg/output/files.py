@@ -148,7 +148,7 @@ def _line(row: ExpertRow, presence_is: str) -> dict[str, str]:
     """Return one line of the table; a cell is empty where there is no number."""
     interval = row.interval
     cells: dict[str, float | str | None] = {
-        "expert": row.name,
+        "expert": _no_formula(row.name),
         "volume_ml": row.volume_ml,
         "volume_low_ml": interval.low if interval else None,
         "volume_high_ml": interval.high if interval else None,
@@ -167,6 +167,11 @@ def _line(row: ExpertRow, presence_is: str) -> dict[str, str]:
         head: f"{cell:.6g}" if isinstance(cell, float) else str("" if cell is None else cell)
         for head, cell in cells.items()
     }
+
+
+def _no_formula(name: str) -> str:
+    """Return a name, from whoever's file, that a spreadsheet shows and does not compute."""
+    return f"'{name}" if name.lstrip().startswith(("=", "+", "-", "@")) else name
 
 
 def _description(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]:
