@@ -38,7 +38,8 @@ def draw_expert_curve(path: Path, curve: Sequence["ExpertPoint"]) -> None:
     if checked:
         _draw(panels[1], "Dice on held-out cases", steps, [point.dice for point in curve])
         panels[1].axhline(last.consensus, color="0.4", linestyle="--", label="consensus")
-        panels[1].axhline(last.best, color="tab:orange", linestyle=":", label=last.best_name)
+        best = last.best_name.replace("$", r"\$")  # between two of these would be mathematics
+        panels[1].axhline(last.best, color="tab:orange", linestyle=":", label=f"nearest: {best}")
         panels[1].legend()
     figure.savefig(path, dpi=90)
 
