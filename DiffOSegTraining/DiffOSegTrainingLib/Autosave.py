@@ -87,13 +87,16 @@ class TrainingFolder:
 
     def remove(self) -> Iterator[None]:
         """Remove it, a file at each step; what somebody still holds stays."""
-        self.release()
         with suppress(OSError):
             # The job goes last: without it the rest is known for rubbish when Slicer ends now.
-            for file in sorted(self.path.iterdir(), key=lambda file: file.name == JOB):
+            files = [file for file in self.path.iterdir() if file.name != _LOCK]
+            for file in sorted(files, key=lambda file: file.name == JOB):
                 with suppress(OSError):
                     file.unlink()
                 yield
+        self.release()
+        with suppress(OSError):
+            (self.path / _LOCK).unlink()
             self.path.rmdir()
 
 

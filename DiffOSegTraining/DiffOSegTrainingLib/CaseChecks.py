@@ -1,6 +1,7 @@
 """What is wrong with each case, looked at bit by bit and again only where something has changed."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -91,9 +92,12 @@ def _lookAt(row: CaseRow, card: ModelCard) -> _Looked:
         if row.expertName:
             check_name(row.expertName)
         case = sceneCase(row)
+        return _Looked(state, _findings(case, card.metadata), _content(case))
     except InputError as error:
         return _Looked(state, (Finding("error", str(error)),), None)
-    return _Looked(state, _findings(case, card.metadata), _content(case))
+    except Exception as error:  # whatever a scene from elsewhere holds, the table stays usable
+        logging.exception("DiffOSeg Training: a case could not be looked at")
+        return _Looked(state, (Finding("error", _notLookedAt(error)),), None)
 
 
 def _findings(case: SceneCase, metadata: ModelMetadata) -> Findings:
@@ -120,6 +124,13 @@ def _findings(case: SceneCase, metadata: ModelMetadata) -> Findings:
         " voxel is taken; look whether the volume is the right one."
     )
     return (*found, Finding("warning", sentence))
+
+
+def _notLookedAt(error: Exception) -> str:
+    return _(
+        "This case cannot be looked at ({kind}). Leave it out, or send Slicer's log to the authors"
+        " of DiffOSeg."
+    ).format(kind=type(error).__name__)
 
 
 def _content(case: SceneCase) -> Hashable:

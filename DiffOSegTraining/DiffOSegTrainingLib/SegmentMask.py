@@ -102,10 +102,23 @@ def _drawn(
     image = slicer.vtkOrientedImageData()  # of a surface or of contours, without touching the node
     logic = slicer.modules.segmentations.logic()
     if not logic.GetSegmentBinaryLabelmapRepresentation(segmentationNode, segmentID, image, False):
-        return None
+        return _requireNothing(segment)
     alone = slicer.vtkSegment()
     alone.AddRepresentation(LABELMAP, image)
     return cropOf(alone)
+
+
+def _requireNothing(segment: "slicer.vtkSegment") -> None:
+    """Raise InputError where a segment holds what Slicer cannot turn into voxels."""
+    held: list[str] = []
+    segment.GetContainedRepresentationNames(held)
+    if held:
+        raise InputError(
+            _(
+                "{name} holds a {kind} that Slicer cannot turn into voxels here. Create a binary"
+                " labelmap of it in the Segmentations module."
+            ).format(name=segment.GetName(), kind=held[0].lower())
+        )
 
 
 def _onGrid(

@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 import slicer
+import vtk
 from a_scan import aBendingTransform, aLinearTransform, directions
 from a_training import a_case, a_mask, a_segmentation, a_volume, block, looked_at, training_logic
 
@@ -441,6 +442,34 @@ def test_a_surface_is_a_case_and_stays_a_surface(logic):
 
     assert np.count_nonzero(mine ^ before) <= 0.3 * before.sum()
     assert not segmentation.ContainsRepresentation("Binary labelmap")
+
+
+def test_contours_that_slicer_cannot_fill_are_told_of(logic):
+    volume, drawn = a_case(1, {"Lesion": a_mask() & False})
+    segment = drawn.GetSegmentation().GetSegment("Lesion")
+    segment.RemoveAllRepresentations()
+    segment.AddRepresentation("Planar contour", vtk.vtkPolyData())
+    logic.addRow(volume, drawn, "Lesion")
+
+    (found,) = in_words(logic)
+    assert found.startswith("Lesion holds a planar contour that Slicer cannot turn into voxels")
+
+
+def test_a_small_turn_of_a_large_grid_is_no_shift(logic):
+    volume = a_volume("Scan", (800, 800, 2))
+    turned = a_volume("Turned", (800, 800, 2))
+    angle = 9e-4
+    turned.SetIJKToRASDirections(
+        -np.cos(angle), np.sin(angle), 0, -np.sin(angle), -np.cos(angle), 0, 0, 0, 1
+    )
+    mask = np.zeros((2, 800, 800), bool)
+    mask[:, :, 780:] = True
+    drawn = a_segmentation(turned, {"Lesion": mask})
+
+    mine, slicers = mask_of(volume, drawn), as_slicer_has_it(volume, drawn)
+
+    assert np.count_nonzero(mine ^ mask) > 0
+    assert np.count_nonzero(mine ^ slicers) <= 8
 
 
 # Many
