@@ -1,8 +1,13 @@
 """A few annotated volumes whose truth is known, and a model's description to see them with."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
+from hypothesis import strategies as st
 
 from diffoseg.cohorts.case import Case
+from diffoseg.errors import InputError
 from diffoseg.geometry import Box, Geometry
 from diffoseg.intensity import IntensityMapping
 from diffoseg.metadata import ModelMetadata
@@ -57,3 +62,37 @@ def a_case(
     volume = Volume(an_image(seed + len(name), geometry.size), geometry, "CT", name)
     mask = a_mask(*(boxes or (LESION,)), size=geometry.size)
     return Case(f"patient of {name}", name, volume, {expert: mask}, region)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+"""What JSON may hold in the place of what is expected."""
+
+
+def places_in(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    """Yield the path of everything that parsed JSON holds."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places_in(value[key], (*path, key))
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    """Return with which sentence an InputError refuses; "" where nothing does."""
+    try:
+        call()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def with_other(value: Any, path: tuple, other: Any) -> Any:
+    """Return parsed JSON with something else at one path."""
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_other(value[path[0]], path[1:], other)
+    return copy

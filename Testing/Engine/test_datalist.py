@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from a_cohort import GRIDS, STRAIGHT, a_mask, an_image
+from a_cohort import ANYTHING, GRIDS, STRAIGHT, a_mask, an_image, places_in, refusal, with_other
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from diffoseg.cohorts.datalist import DataEntry, read_datalist, write_datalist
 from diffoseg.cohorts.dicom_series import write_dicom_series
@@ -87,7 +90,8 @@ def test_several_experts_segments_of_one_image_are_one_case_with_everyone_s_mask
 def test_monai_reads_the_same_list(folder):
     from monai.data import load_decathlon_datalist
 
-    path = a_list(folder, BOTH | {"experts": {"One": "Ann", "Two": "Bob"}}, MASK)
+    nobody = {"name": None, "patient": None, "segment": None, "expert": None, "region": None}
+    path = a_list(folder, BOTH | {"experts": {"One": "Ann", "Two": "Bob"}}, MASK | nobody)
 
     rows = load_decathlon_datalist(str(path), is_segmentation=True, data_list_key="training")
 
@@ -362,3 +366,27 @@ def test_one_image_is_not_of_two_patients(folder):
     path = a_list(folder, MASK | {"patient": "7"}, MASK | {"patient": "8", "region": [0, 9] * 3})
     with pytest.raises(InputError, match=r"ntry 2 .* the image of entry 1 .* to another patient"):
         read_datalist(path)
+
+
+SOUND = {
+    "expert": "Ann",
+    "training": [
+        BOTH | {"segment": "Two", "region": [1, 30, 2, 30, 3, 30], "patient": "7", "name": "x"},
+        BOTH | {"experts": {"One": "Bob", "Two": "Cy"}},
+    ],
+    "validation": [MASK],
+}
+
+
+@given(st.sampled_from(list(places_in(SOUND))), ANYTHING)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_list_holds_it_is_read_or_refused_in_words(folder, place, other):
+    (folder / "list.json").write_text(json.dumps(with_other(SOUND, place, other)))
+
+    def read():
+        found = read_datalist(folder / "list.json")
+        assert all(entry.name and entry.patient for entry in found.entries)
+        assert len(found.cohort("Ann")) <= len(found.entries)
+        found.cohort()
+
+    assert re.fullmatch(r"|\S.*[.\]]", refusal(read))

@@ -1,14 +1,15 @@
 """A training as a folder: what is written comes back, and carries all that a training looks at."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from a_cohort import GRIDS, METADATA, STRAIGHT, a_case
-from hypothesis import given, settings
+from a_cohort import ANYTHING, GRIDS, METADATA, STRAIGHT, a_case, places_in, refusal, with_other
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diffoseg.errors import InputError
@@ -159,3 +160,16 @@ def test_damaged_voxels_are_refused_in_words(tmp_path, name, damage):
 
     with pytest.raises(InputError, match=r"case one.*anew\.$"):
         job.cohort(tmp_path)[0]
+
+
+@given(st.data(), ANYTHING)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_job_holds_it_is_read_or_refused_in_words(tmp_path, data, other):
+    case = TrainingCase("a", "p", STRAIGHT, (0, 0, 0), (4, 4, 4), Box((1, 1, 1), (9, 9, 9)), "CT")
+    job = TrainingJob(Expert("Ann", "careful", (0.1, 0.2, 0.3)), "Bob", (case,))
+    job.write(tmp_path)
+    values = json.loads((tmp_path / "training.json").read_text())
+    place = data.draw(st.sampled_from(list(places_in(values))))
+    (tmp_path / "training.json").write_text(json.dumps(with_other(values, place, other)))
+
+    assert re.fullmatch(r"|\S.*\.", refusal(lambda: TrainingJob.read(tmp_path).write(tmp_path)))

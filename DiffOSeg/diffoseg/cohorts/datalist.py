@@ -86,9 +86,7 @@ def read_datalist(path: Path) -> DataList:
             the sentence says which entry.
     """
     values = _json_of(path)
-    default = values.get("expert", "")
-    if default:
-        _require_expert(default, f"The data list {path.name}")
+    default = _expert_of(values, "", f"The data list {path.name}")
     entries: list[DataEntry] = []
     drawings: dict[Any, str] = {}
     patients: dict[str, tuple[str, str]] = {}
@@ -195,7 +193,9 @@ def _path_of(values: Mapping[str, Any], key: str, folder: Path, where: str) -> P
 
 
 def _text_of(values: Mapping[str, Any], key: str, where: str) -> str:
-    text = values.get(key, "")
+    text = values.get(key)
+    if text is None:
+        return ""
     if not isinstance(text, str) or not text.isprintable() or len(text) > _LONGEST_NAME:
         raise InputError(f'"{key}" of {_inside(where)} is no short text. Correct or remove it.')
     return text.strip()
@@ -204,10 +204,7 @@ def _text_of(values: Mapping[str, Any], key: str, where: str) -> str:
 def _drawn_of(values: Mapping[str, Any], default: str, where: str) -> dict[str, str]:
     """Return who drew which segment."""
     if "experts" not in values:
-        expert = values.get("expert", default)
-        if expert:
-            _require_expert(expert, where)
-        return {_text_of(values, "segment", where): expert}
+        return {_text_of(values, "segment", where): _expert_of(values, default, where)}
     drawn = values["experts"]
     if not isinstance(drawn, dict) or not drawn or "expert" in values or "segment" in values:
         raise InputError(
@@ -217,6 +214,15 @@ def _drawn_of(values: Mapping[str, Any], default: str, where: str) -> dict[str, 
     for expert in drawn.values():
         _require_expert(expert, where)
     return drawn
+
+
+def _expert_of(values: Mapping[str, Any], default: str, where: str) -> str:
+    """Return the expert that is named, or who it is where nobody is."""
+    expert = values.get("expert")
+    if expert in (None, ""):
+        return default
+    _require_expert(expert, where)
+    return str(expert)
 
 
 def _require_expert(name: Any, where: str) -> None:
