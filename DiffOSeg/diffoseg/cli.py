@@ -59,7 +59,9 @@ def as_reported(error: BaseException) -> DiffOSegError:
     if isinstance(error, DiffOSegError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return CancelledError("Stopped. What was already written is complete, the rest is missing.")
+        return CancelledError(
+            "Stopped. What was already written is complete; the same command makes the rest."
+        )
     if isinstance(error, ImportError):
         return DependencyError(
             f"A package that this step needs is missing or broken ({error}). Install DiffOSeg"
@@ -247,7 +249,7 @@ def _add_train(group: _Group) -> None:
         )
         parser.add_argument("--iterations", type=int, required=True, metavar="N")
         parser.add_argument("--batch", type=int, default=16, help="slices a step (default: 16)")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--seed", type=_seed, default=0)
         _add_device(parser)
         if name == "stage1":
             _add_new_model(parser)
@@ -284,9 +286,17 @@ def _add_expert(stages: _Group) -> None:
         metavar="NAME",
         help="one of the model's own experts to begin with (default: the mean of them)",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_seed, default=0)
     _add_weights(parser)
     _add_device(parser)
+
+
+def _seed(text: str) -> int:
+    """Return a number that the draws of a training can be keyed by."""
+    seed = int(text)
+    if not 0 <= seed < 2**63:
+        raise argparse.ArgumentTypeError(f"{text} is not in 0..{2**63 - 1}")
+    return seed
 
 
 def _add_new_model(parser: argparse.ArgumentParser) -> None:

@@ -178,6 +178,7 @@ def test_info_shows_whatever_an_expert_says_of_itself(an_expert_file, capsys, tr
         (None, ["--corrects", "Zoe"], 2, "Zoe"),
         (None, ["--weights", "paper.safetensors"], 2, "paper"),
         (None, ["--device", "abacus"], 2, "abacus"),
+        (None, ["--seed", "99999999999999999999"], 2, "not in 0.."),
         ("missing image", [], 2, "case 1"),
         ("no list", [], 2, "cases.json"),
         ("NaN", [], 2, "case 1"),

@@ -85,7 +85,24 @@ def test_twenty_kills_at_any_moment_change_nothing(processes, base, tmp_path):
         assert_same(load_expert(folder / RESULT), truth)
 
 
-def test_a_killed_command_goes_on_when_it_is_given_again(base, tmp_path):
+def stopped(command: list[str], out: Path, how: signal.Signals) -> str:
+    """Begin a training, stop it once it has learnt something more, and return what it said."""
+
+    def learnt() -> list[int]:
+        return [path.stat().st_mtime_ns for path in out.glob("*.training/checkpoint.safetensors")]
+
+    before = learnt()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while learnt() == before:
+            assert run.poll() is None
+            time.sleep(0.005)
+        run.send_signal(how)
+        told = run.stderr.read()
+    assert run.returncode == (4 if how == signal.SIGINT else -how)
+    return told
+
+
+def test_a_stopped_and_a_killed_command_go_on_when_they_are_given_again(base, tmp_path):
     cases = a_list(tmp_path / "list", some_cases(3))
 
     def command(out: Path) -> list[str]:
@@ -95,11 +112,10 @@ def test_a_killed_command_goes_on_when_it_is_given_again(base, tmp_path):
     subprocess.run(command(tmp_path / "whole"), check=True)
     (expected,) = (tmp_path / "whole").glob("*.expert.safetensors")
     parts = tmp_path / "parts"
-    with subprocess.Popen(command(parts)) as run:
-        while not list(parts.glob("*.training/checkpoint.safetensors")):
-            assert run.poll() is None
-            time.sleep(0.005)
-        run.kill()
+    told = stopped(command(parts), parts, signal.SIGINT)
+    assert told.splitlines()[-1].endswith("the same command makes the rest.")
+    assert "Traceback" not in told
+    stopped(command(parts), parts, signal.SIGKILL)
     assert not list(parts.glob("*.expert.safetensors"))
 
     said = subprocess.run(command(parts), check=True, capture_output=True, text=True).stdout
