@@ -81,7 +81,9 @@ def cross_entropy(code, slices) -> float:
     marked = slices.take(np.flatnonzero(slices.masks.any((1, 2, 3))))
     with torch.no_grad():
         features = base.fast.encode(torch.from_numpy(marked.images))
-        belief = first_belief(base, features, torch.tensor(np.array(code)).expand(len(marked), -1))
+        belief = first_belief(
+            base, features, torch.tensor([float(number) for number in code]).expand(len(marked), -1)
+        )
     return float(-np.log(np.where(marked.masks[:, 0] > 0, belief, 1 - belief)).mean())
 
 

@@ -2,7 +2,7 @@
 
 What is found is the most probable code given what the expert drew: of the least
 
-    sum over slices [CE of the mask / pixels + CE of presence] + u'u / 2 + (bias / spread)^2 / 2
+    sum over slices [CE of the mask / pixels + w CE of presence] + u'u / 2 + (bias / spread)^2 / 2
 
 where CE is the cross-entropy in nats, of all pixels of a slice at noise levels drawn as in the
 base's own training or with nothing of the mask left to see, and the code lies u standard deviations
@@ -46,6 +46,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 Progress = Callable[[int, int, str], None]
 
+_PRESENCE = 0.15  # of a slice's presence: one decision to mark is behind all slices of a drawing
 _UNSEEN = 0.5  # share of the rows that see nothing of the mask, as a segmentation's first call
 _WARM_UP = 5
 _LAST_RATE = 0.05  # of the peak rate
@@ -388,7 +389,8 @@ def _objective(lesson: _Lesson, place: Tensor, step: int) -> tuple[Tensor, float
     of_masks = errors.sum((1, 2)).reshape(len(place), settings.rows).mean(1)
     marked = torch.stack([learnt.sum() for learnt in lesson.learnt])
     prior = (place[:, :-1].square().sum(1) + (place[:, -1] / settings.bias_spread).square()) / 2
-    total = marked * of_masks / settings.pixels + _of_presence(lesson, codes, place[:, -1]) + prior
+    presence = _of_presence(lesson, codes, place[:, -1])
+    total = marked * of_masks / settings.pixels + _PRESENCE * presence + prior
     pixels = errors[0].numel()
     return total.sum(), float(of_masks[-1].detach()) / pixels
 

@@ -13,9 +13,10 @@ import numpy as np
 from ..case_checks import findings
 from ..cohorts.case import Case
 from ..errors import CancelledError, InputError
+from ..field_of_view import window_seen
 from ..geometry import GridWindow, ModelGrid
 from ..metadata import ModelMetadata
-from .slices import EMPTY_SHARE, SliceSet
+from .slices import SliceSet
 from .windows import around_lesions, tiles_of
 
 MOST_SLICES = 384
@@ -37,7 +38,7 @@ def expert_slices(
     """Return at most ``most`` slices of what one expert drew, with one drawing (M = 1) of each.
 
     Cases are read one at a time, and each gets an equal share of ``most``; what one leaves goes to
-    those after it. Of the slices EMPTY_SHARE show nothing marked, nearest to the marked ones first.
+    those after it.
 
     Args:
         cohort: the cases; each is read once.
@@ -115,36 +116,59 @@ def _of_case(
 def _planes(
     case: Case, mask: np.ndarray, grid: ModelGrid, patch: int, share: int
 ) -> list[GridWindow]:
-    """Return the windows, each of one slice, to take of a case: marked ones, then empty ones."""
-    if case.region is None:
-        windows = around_lesions(grid, mask, patch, share)
-    else:
-        windows = tiles_of(grid.window_of(case.region), patch)
+    """Return the windows, each of one slice, to take of a case: marked ones, then empty ones.
+
+    All of those about the lesions, or as many of each kind as there are in proportion: which slices
+    an expert leaves empty tells as much as which ones are marked, so neither may be picked.
+    """
+    windows = _windows(case, mask, grid, patch, share)
     touched: list[GridWindow] = []
-    empty: list[tuple[int, GridWindow]] = []  # with how many slices lie between it and a marked one
+    empty: list[GridWindow] = []
     for window in windows:
-        flags = _touched_slices(grid, mask, window)
-        rows = np.flatnonzero(flags)
-        touched += [_plane(window, int(row)) for row in rows]
-        empty += [
-            (int(np.abs(rows - row).min(initial=window.size[0])), _plane(window, int(row)))
-            for row in np.flatnonzero(~flags)
-        ]
+        for row, flag in enumerate(_touched_slices(grid, mask, window)):
+            (touched if flag else empty).append(_plane(window, row))
     looked_at = _spread(touched, _LOOKED_AT * (share + 1))
     marked = [plane for plane in looked_at if (grid.slices(mask, plane) > 0.5).any()]
-    if marked:
-        nearest = [plane for _, plane in sorted(empty, key=lambda pair: pair[0])]
-        wanted = max(1, round(len(marked) * EMPTY_SHARE / (1 - EMPTY_SHARE)))
-        room = max(1, ceil(share * (1 - EMPTY_SHARE)))
-        taken = _spread(marked, max(room, share - min(wanted, len(nearest))))
-        return taken + nearest[: min(wanted, share - len(taken))]
-    if case.region is None:
+    if not marked and case.region is None:
         raise InputError(
             f"Case {case.name}: what is marked is smaller than the model's pixels of"
             f" {grid.spacing_mm:g} mm. Leave the case out, or choose a model with finer pixels."
         )
-    everything = [_plane(window, row) for window in windows for row in range(window.size[0])]
-    return _spread(everything, min(share, max(1, round(EMPTY_SHARE * len(everything)))))
+    if not marked:
+        return _spread([*touched, *empty], share)
+    room = max(1, round(share * len(marked) / (len(marked) + len(empty))))
+    taken = _spread(marked, room)
+    return taken + _spread(empty, share - len(taken))
+
+
+def _windows(
+    case: Case, mask: np.ndarray, grid: ModelGrid, patch: int, most: int
+) -> list[GridWindow]:
+    """Return the fields of view to take slices of, each with all slices that it spans.
+
+    About the lesions. Where a region is given they span its slices and keep to what the network
+    sees of it; where nothing is marked they cover it.
+    """
+    if case.region is None:
+        return around_lesions(grid, mask, patch, most)
+    answer = grid.window_of(case.region)
+    (i, j, k), (columns, rows, planes) = grid.region_of(answer)
+    place = np.s_[k : k + planes, j : j + rows, i : i + columns]
+    inside = np.zeros_like(mask)
+    inside[place] = mask[place]
+    if not inside.any():
+        return tiles_of(answer, patch)
+    seen = window_seen(answer, patch)
+    kept = {_moved_into(seen, window) for window in around_lesions(grid, inside, patch, most)}
+    return sorted(kept, key=lambda window: window.start)
+
+
+def _moved_into(seen: GridWindow, window: GridWindow) -> GridWindow:
+    """Return a field of view moved into what is seen, over all slices of that."""
+    lowest = np.array(seen.start[1:])
+    highest = lowest + seen.size[1:] - window.size[1:]
+    top, left = np.clip(window.start[1:], lowest, np.maximum(lowest, highest)).tolist()
+    return GridWindow((seen.start[0], top, left), (seen.size[0], *window.size[1:]))
 
 
 def _touched_slices(grid: ModelGrid, mask: np.ndarray, window: GridWindow) -> np.ndarray:
