@@ -1,10 +1,10 @@
 """A Slicer of its own that begins a training and waits to be killed: run by a test.
 
-Arguments: the fake worker's mode and seconds a step, "hold" or "prepare" (where to stand still).
-Prints a line when it is there.
+Arguments: the fake worker's mode, or "real" for the real one; its seconds a step; where to be:
+"prepare" stands still as cases are handed over, "hold" goes on with the training. Prints a line
+when it is there.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,9 +18,12 @@ SlicerHost.boot()
 
 from a_training import FollowedTraining, a_case, looked_at, training_logic  # noqa: E402
 
+from DiffOSegTrainingLib.TrainingLogic import DiffOSegTrainingLogic  # noqa: E402
+
 
 def main(mode, step_seconds, where):
-    logic = training_logic(mode, float(step_seconds))
+    isReal = mode == "real"
+    logic = DiffOSegTrainingLogic() if isReal else training_logic(mode, float(step_seconds))
     for number in range(3):
         a_case(number)
     logic.getParameterNode().expertName = "Ann"
@@ -33,12 +36,9 @@ def main(mode, step_seconds, where):
             time.sleep(60)
 
     followed = FollowedTraining(logic, listener=stand)
-    followed.until_heard("progress", 5)
+    followed.until_heard("point" if isReal else "progress", 2, 300)
     print("there", flush=True)
-    if where == "quit":
-        logic.shutdown()
-        os._exit(0)
-    followed.to_the_end(60)
+    followed.to_the_end(300)
 
 
 main(*sys.argv[1:])

@@ -105,8 +105,8 @@ class FollowedTraining:
             time.sleep(pause)
         return self
 
-    def until_heard(self, kind, count=1):
-        return self.until(lambda: self.kinds.count(kind) >= count)
+    def until_heard(self, kind, count=1, seconds=20.0):
+        return self.until(lambda: self.kinds.count(kind) >= count, seconds)
 
     def to_the_end(self, seconds=20.0):
         return self.until(lambda: self.training.over, seconds).until(lambda: not self.logic.busy)

@@ -16,7 +16,7 @@ from a_training import (
 )
 
 from diffoseg.errors import InputError
-from diffoseg.training_job import CHECKPOINT, JOB
+from diffoseg.training_job import CHECKPOINT, JOB, RESULT
 
 pytestmark = pytest.mark.usefixtures("scene", "experts")
 
@@ -60,9 +60,9 @@ def resumed(logic, saved):
     return FollowedTraining(logic, lambda hear: logic.resume(saved, hear))
 
 
-def another_slicer(where, step_seconds=0.1):
+def another_slicer(where, mode="normal"):
     """Start a Slicer that trains, wait until it is there, and return its process."""
-    command = [sys.executable, str(SLICER), "normal", str(step_seconds), where]
+    command = [sys.executable, str(SLICER), mode, "0.1", where]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ.copy())
     assert process.stdout.readline().strip() == b"there"
     return process
@@ -161,6 +161,31 @@ def test_a_slicer_that_was_killed_as_it_handed_over_leaves_no_scan_behind(logic)
 
     assert logic.resumable() == ()
     assert kept_folders() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_the_real_worker_ends_with_the_same_expert_after_slicer_was_killed(logic):
+    from DiffOSegTrainingLib.TrainingLogic import DiffOSegTrainingLogic
+
+    killed(another_slicer("hold", mode="real"))
+    real = DiffOSegTrainingLogic()
+    assert all(kept.name != RESULT for kept in real.resumable()[0].folder.iterdir())
+    resumed_one = resumed(real, real.resumable()[0]).to_the_end(300)
+    assert "Going on where" in str([event.sentence for event in resumed_one.events])
+    card = resumed_one.end.card
+    real.library().rename(card, "Ann who was interrupted")
+
+    for number in range(3):
+        a_case(number)
+    real.getParameterNode().expertName = "Ann"
+    real.addAllPairs()
+    looked_at(real)
+    at_once = FollowedTraining(real).to_the_end(300)
+    real.shutdown()
+
+    assert at_once.end.card.hash == card.hash
+    assert max(at_once.ticks + resumed_one.ticks) < 0.2
 
 
 # Discarded, damaged
