@@ -125,7 +125,8 @@ class DiffOSegTrainingTest(ScriptedLoadableModuleTest):
         """Run all of them."""
         for test in (
             self.test_thePairsOfTheSceneBecomeRows,
-            self.test_aRowSaysWhatIsWrong,
+            self.test_startSaysWhatItWaitsFor,
+            self.test_anExpertIsTaughtFromTwoCases,
         ):
             self.setUp()
             test()
@@ -140,22 +141,52 @@ class DiffOSegTrainingTest(ScriptedLoadableModuleTest):
         assert panel.ui.casesTable.rowCount == 1
         self.delayDisplay("Pairs become rows.")
 
-    def test_aRowSaysWhatIsWrong(self):
-        """Start waits for a name, and for a segment that is not empty."""
+    def test_startSaysWhatItWaitsFor(self):
+        """Start waits for the expert's name, and says so."""
         addAnnotatedPhantom()
         panel = openedPanel()
         panel.ui.addPairsButton.click()
         assert not panel.ui.startButton.enabled
-        assert panel.ui.startButton.toolTip
+        assert panel.ui.deviceLabel.text
         self.delayDisplay("Start says what it waits for.")
 
+    def test_anExpertIsTaughtFromTwoCases(self):
+        """A training with the default model, where its packages are installed."""
+        import os
+        import tempfile
 
-def addAnnotatedPhantom():
-    """Add a small CT-like volume with a ball of tissue in it, and a segment drawn round it."""
+        from DiffOSegLib import Dependencies
+
+        if not Dependencies.state().ready:
+            self.delayDisplay("PyTorch is not installed: no training was tried.")
+            return
+        for radius in (7, 9):
+            addAnnotatedPhantom(radius)
+        panel = openedPanel()
+        panel.ui.addPairsButton.click()
+        panel.parameters.expertName = "Self-test"
+        own = os.environ.get("DIFFOSEG_EXPERTS")
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["DIFFOSEG_EXPERTS"] = folder + "/experts"
+            try:
+                while None in panel.logic.checks():
+                    panel.logic.tick()
+                outcome = panel.logic.wait(panel.logic.start(), timeoutSeconds=900)
+            finally:
+                del os.environ["DIFFOSEG_EXPERTS"]
+                if own is not None:
+                    os.environ["DIFFOSEG_EXPERTS"] = own
+        assert outcome.kind == "done", outcome
+        assert outcome.card.name == "Self-test"
+        self.delayDisplay("An expert is taught.")
+
+
+def addAnnotatedPhantom(radius=8):
+    """Add a small CT-like volume with a ball of tissue, mm, and a segment drawn round it."""
     import numpy as np
 
     k, j, i = np.mgrid[0:12, 0:80, 0:80]
-    ball = ((k - 6) * 2.0) ** 2 + ((j - 40) * 0.7) ** 2 + ((i - 40) * 0.7) ** 2 < 8**2
+    ball = ((k - 6) * 2.0) ** 2 + ((j - 40) * 0.7) ** 2 + ((i - 40) * 0.7) ** 2 < radius**2
     volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Phantom")
     slicer.util.updateVolumeFromArray(volume, np.where(ball, 30, -850).astype(np.int16))
     volume.SetSpacing(0.7, 0.7, 2.0)

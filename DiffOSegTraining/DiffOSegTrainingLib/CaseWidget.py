@@ -37,6 +37,7 @@ class CaseWidget:
         """Show one row; None hides the fields."""
         ui = self._ui
         ui.caseGroupBox.visible = row is not None
+        isOther = row is not None and (self._row is None or row.id != self._row.id)
         self._row = row
         if row is None:
             return
@@ -49,7 +50,7 @@ class CaseWidget:
             (ui.caseExpertLineEdit, row.expertName),
             (ui.casePatientLineEdit, row.patient),
         ):
-            if edit.text != text and not edit.hasFocus():
+            if isOther or not edit.hasFocus():  # what is being typed stays
                 edit.text = text
         ui.caseExpertLineEdit.placeholderText = ui.expertNameLineEdit.text or _("the expert above")
         self._filling = False

@@ -15,7 +15,7 @@ from .CaseRows import CaseRow
 from .CaseWidget import CaseWidget
 from .DropWidget import DropWidget
 from .FilesWidget import FilesWidget
-from .Sentences import NO_CASES, Checked, aboutCases, inWords, worst
+from .Sentences import Checked, aboutCases, asHtml, inWords, noCases, worst
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
 
@@ -150,7 +150,7 @@ class CasesWidget:
         for column, text in enumerate((sign, *names)):
             item = qt.QTableWidgetItem(text)
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-            item.setToolTip(words if column == 0 else f"{text}\n{words}")
+            item.setToolTip(asHtml(words if column == 0 else f"{text}\n{words}"))
             if column == 0:
                 item.setForeground(qt.QBrush(qt.QColor(color)))
                 item.setTextAlignment(qt.Qt.AlignCenter)
@@ -159,7 +159,7 @@ class CasesWidget:
     def _invite(self) -> None:
         """Say in the empty table how it is filled."""
         table = self._ui.casesTable
-        item = qt.QTableWidgetItem(NO_CASES)
+        item = qt.QTableWidgetItem(noCases())
         item.setFlags(qt.Qt.ItemIsEnabled)
         item.setTextAlignment(qt.Qt.AlignCenter)
         table.setItem(0, 0, item)

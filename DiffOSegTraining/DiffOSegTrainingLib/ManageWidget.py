@@ -13,7 +13,7 @@ from diffoseg.local_expert import SUFFIX, ExpertCard
 from DiffOSegLib import LocalExperts
 from DiffOSegLib.ExpertsTableWidget import dress, fitHeight, swatch
 
-from .Sentences import PRIVACY, about, deleteQuestion, dice
+from .Sentences import about, asHtml, deleteQuestion, dice, personalData
 
 _GREY = (0.6, 0.6, 0.6)
 
@@ -53,7 +53,7 @@ class ManageWidget:
         ui.exportButton.connect("clicked(bool)", self._onExport)
         ui.deleteButton.connect("clicked(bool)", self._onDelete)
         ui.importButton.connect("clicked(bool)", self._onImport)
-        ui.privacyLabel.text = PRIVACY
+        ui.privacyLabel.text = personalData()
         self._stopObserving = LocalExperts.observe(self.update)
         self.update()
 
@@ -84,7 +84,8 @@ class ManageWidget:
     # --- the table -------------------------------------------------------------------------------
 
     def _fillRow(self, row: int, card: ExpertCard, enabled: bool) -> None:
-        usable = card.base_hash in self._titles
+        baseTitle = self._titles.get(card.base_hash)
+        words = about(card, baseTitle)
         name = qt.QTableWidgetItem(card.name)
         name.setIcon(swatch(card.expert.color or _GREY))
         name.setFlags(
@@ -105,8 +106,8 @@ class ManageWidget:
         for column, item in enumerate(items):
             if column:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-            item.setToolTip(f"{card.name}\n{about(card, self._titles.get(card.base_hash))}")
-            if not usable:
+            item.setToolTip(asHtml(f"{card.name}\n{words}"))
+            if baseTitle is None:
                 item.setForeground(qt.QBrush(qt.QColor("gray")))
             self._ui.libraryTable.setItem(row, column, item)
 
@@ -174,7 +175,8 @@ class ManageWidget:
         card = self._selected()
         if card is None:
             return
-        if slicer.util.confirmOkCancelDisplay(deleteQuestion(card.name), _("DiffOSeg Training")):
+        question = asHtml(deleteQuestion(card.name))
+        if slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg Training")):
             self._change(lambda: LocalExperts.library().delete(card))
 
     def _change(self, change: Callable[[], Any]) -> None:

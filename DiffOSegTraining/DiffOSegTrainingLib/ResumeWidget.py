@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .Autosave import AutosavedTraining
-from .Sentences import discardQuestion, toResume
+from .Sentences import asHtml, discardQuestion, toResume
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingRun import Listener
 
@@ -66,7 +66,8 @@ class ResumeWidget:
         self._begin(lambda: self._logic.resume(chosen, onEvent=self._onEvent))
 
     def _discard(self, *_args: object) -> None:
-        chosen, title = self._chosen(), _("DiffOSeg Training")
-        if slicer.util.confirmOkCancelDisplay(discardQuestion(chosen.expertName), title):
+        chosen = self._chosen()
+        question = asHtml(discardQuestion(chosen.expertName))
+        if slicer.util.confirmOkCancelDisplay(question, _("DiffOSeg Training")):
             self._act(lambda: self._logic.discard(chosen))
             self.update(running=False)

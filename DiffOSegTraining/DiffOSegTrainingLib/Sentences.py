@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -14,16 +15,28 @@ from DiffOSegLib.Sentences import duration
 from .Autosave import AutosavedTraining
 from .TrainingRun import TrainingEvent
 
-PRIVACY = _(
-    "The file of an expert describes how a person draws: treat it as personal data, and delete it"
-    " when that person asks for it."
-)
-NO_CASES = _("Drag segmentations here from the Data module,\nor press a button below.")
-
 _MOST_ROWS = 5  # whose faults are said in words at once; the others in their tool tips
 _MARKS = {"use": "\u2714", "like consensus": "\u2248", "unproven": "?"}
 
 Checked = tuple[Finding, ...] | None
+
+
+def asHtml(text: str) -> str:
+    """Return plain text for where Qt would read names that hold tags as HTML; it wraps there."""
+    return f"<p>{escape(text)}</p>".replace("\n", "<br>")
+
+
+def personalData() -> str:
+    """Return what is to be kept in mind about experts' files."""
+    return _(
+        "The file of an expert describes how a person draws: treat it as personal data, and delete"
+        " it when that person asks for it."
+    )
+
+
+def noCases() -> str:
+    """Return how an empty table is filled."""
+    return _("Drag segmentations here from the Data module,\nor press a button below.")
 
 
 def worst(checked: Checked) -> str:
@@ -67,6 +80,13 @@ def _howMany(count: int) -> str:
     if count == 1:
         return _("1 case, which can be used. With a second one the result can be checked.")
     return _("{n} cases, all of which can be used.").format(n=count)
+
+
+def startToolTip(running: bool) -> str:
+    """Return what the Start button does now."""
+    if running:
+        return _("Stop within two seconds. What was learnt so far is kept, to resume from.")
+    return _("Teach the model. All that it knew stays as it is.")
 
 
 def progress(event: TrainingEvent) -> str:
@@ -167,6 +187,6 @@ def onAnotherComputer() -> str:
     """Return how the same cases are used where there is no Slicer."""
     return _(
         "For many cases, or for a model of your own, train on a computer with a graphics card:"
-        " export the cases, copy the folder there, and run one of these lines. The exported files"
-        " hold the scans as they are: treat them as patient data."
+        " export the cases, copy the folder there, and run one of these lines. Import brings the"
+        " experts back. The exported files hold the scans as they are: treat them as patient data."
     )

@@ -1,5 +1,6 @@
 """The same cases for training on another computer: a data list and the commands to type there."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class ServerWidget:
         if parameters is None:
             return
         self._ui.exportCasesButton.enabled = bool(self._logic.rows())
-        commands = "\n".join(commandsFor(self._list, parameters.corrects, int(parameters.seed)))
+        commands = "\n".join(commandsFor(self._list, parameters))
         if commands != self._commands:  # a selection in the text stays as long as it can
             self._commands = commands
             self._ui.commandsText.setPlainText(commands)
@@ -53,11 +54,12 @@ class ServerWidget:
             self._act(lambda: self._logic.exportList(goal, self._files.show))
 
 
-def commandsFor(listName: str, corrects: str, seed: int) -> list[str]:
+def commandsFor(listName: str, parameters: TrainingParameterNode) -> list[str]:
     """Return what is typed where the data list lies: experts for this model, or a new model."""
-    cases = _quoted(listName)
-    start = f" --corrects {_quoted(corrects)}" if corrects else ""
-    expert = f"diffoseg train expert {cases} --out experts{start} --seed {seed}"
+    cases = shlex.quote(listName)
+    chosen = {"--weights": parameters.model, "--corrects": parameters.corrects}
+    choices = "".join(f" {name} {shlex.quote(text)}" for name, text in chosen.items() if text)
+    expert = f"diffoseg train expert {cases} --out experts{choices} --seed {int(parameters.seed)}"
     long = f"--iterations {_ITERATIONS}"
     return [
         _("# the experts of the list:"),
@@ -68,8 +70,3 @@ def commandsFor(listName: str, corrects: str, seed: int) -> list[str]:
         f"diffoseg train stage1 {cases} --out stage1 {long}",
         f"diffoseg train stage2 {cases} --out stage2 {long} --from stage1/model.safetensors",
     ]
-
-
-def _quoted(text: str) -> str:
-    """Return a word as every shell takes it that is not hostile."""
-    return text if text.replace(".", "").replace("-", "").isalnum() else '"' + text + '"'

@@ -11,7 +11,7 @@ from DiffOSegLib import Dependencies
 
 from .CurvePlot import CurvePlot
 from .ResumeWidget import ResumeWidget
-from .Sentences import nowListed, progress, result, runsOn, whatHinders
+from .Sentences import asHtml, nowListed, progress, result, runsOn, startToolTip, whatHinders
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
 from .TrainingRun import TrainingEvent
@@ -69,11 +69,7 @@ class TrainingWidget:
         obstacle = "" if running else self._logic.whyNot()
         ui.startButton.text = _("Cancel") if running else self._startText()
         ui.startButton.enabled = not obstacle
-        ui.startButton.toolTip = obstacle or (
-            _("Stop within two seconds. What was learnt so far is kept, to resume from.")
-            if running
-            else _("Teach the model. All that it knew stays as it is.")
-        )
+        ui.startButton.toolTip = asHtml(obstacle or startToolTip(running))
         ui.progressBar.visible = running
         ui.curvesButton.enabled = not self._plot.empty
         ui.curvesButton.checked = self._plot.shown
