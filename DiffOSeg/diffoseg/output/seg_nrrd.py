@@ -6,7 +6,7 @@ one layer and tell them apart by their value there; such files are read too.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,33 @@ def write_seg_nrrd(
         sitk.WriteImage(image, str(part), useCompression=True)
 
 
-def read_seg_nrrd(path: Path) -> tuple[dict[str, np.ndarray], Geometry]:
-    """Return the masks, bool, (K, J, I), by segment's name in the file's order, and their grid.
+class SegmentMasks(Mapping[str, np.ndarray]):
+    """Masks, bool, (K, J, I), by segment's name in the file's order; each is made when asked for.
+
+    A file may hold dozens of segments in one layer, of which few are wanted.
+    """
+
+    def __init__(self, layers: np.ndarray, places: Mapping[str, tuple[int, int]]):
+        """Take the file's layers, (K, J, I, L), and each segment's layer and value there."""
+        self._layers = layers
+        self._places = places
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        layer, value = self._places[name]
+        return np.asarray(self._layers[..., layer] == value)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def read_seg_nrrd(path: Path) -> tuple[SegmentMasks, Geometry]:
+    """Return the masks by segment's name, and their grid.
 
     Raises:
         InputError: the file is missing, damaged, no NRRD, holds no segments, or two of one name.
@@ -88,30 +113,30 @@ def read_seg_nrrd(path: Path) -> tuple[dict[str, np.ndarray], Geometry]:
         raise InputError(f"{path.name} holds no segments. Give a .seg.nrrd file.")
     array = sitk.GetArrayFromImage(image)
     layers = array if array.ndim == 4 else array[..., None]
-    masks: dict[str, np.ndarray] = {}
+    places: dict[str, tuple[int, int]] = {}
     for index in indices:
-        name, mask = _segment(path, facts, index, layers)
-        if name in masks:
+        name, place = _place_of(path, facts, index, layers.shape[-1])
+        if name in places:
             raise InputError(f"{path.name} has two segments called {name}. Rename one of them.")
-        masks[name] = mask
-    return masks, geometry_of(image)
+        places[name] = place
+    return SegmentMasks(layers, places), geometry_of(image)
 
 
-def _segment(
-    path: Path, facts: Mapping[str, str], index: int, layers: np.ndarray
-) -> tuple[str, np.ndarray]:
-    """Return name and mask of one segment of the file."""
+def _place_of(
+    path: Path, facts: Mapping[str, str], index: int, layers: int
+) -> tuple[str, tuple[int, int]]:
+    """Return the name of one segment of the file, and its layer and value there."""
     prefix = f"Segment{index}_"
     try:
         layer = int(facts.get(prefix + "Layer", index))
         value = int(facts.get(prefix + "LabelValue", 1))
-        if not 0 <= layer < layers.shape[-1]:
+        if not 0 <= layer < layers:
             raise ValueError
     except ValueError:
         raise InputError(
             f"{path.name} describes its segment {index + 1} wrongly. Save it again from Slicer."
         ) from None
-    return facts.get(prefix + "Name", facts[prefix + "ID"]), layers[..., layer] == value
+    return facts.get(prefix + "Name", facts[prefix + "ID"]), (layer, value)
 
 
 def _extent(mask: np.ndarray) -> str:
