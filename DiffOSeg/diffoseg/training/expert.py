@@ -377,16 +377,17 @@ def _objective(lesson: _Lesson, place: Tensor, step: int) -> tuple[Tensor, float
     """Return what is minimised, summed over the folds, and the final expert's loss per pixel."""
     settings, codes = lesson.settings, lesson.prior.code(place[:, :-1])
     drawn = [_rows(lesson, fold, step) for fold in range(len(place))]
+    counts = [len(rows) for rows, _, _ in drawn]
     row = torch.cat([rows for rows, _, _ in drawn])
     noisy = torch.cat([noisy for _, noisy, _ in drawn])
     survival = torch.cat([survival for _, _, survival in drawn])
-    fold = torch.arange(len(place), device=row.device).repeat_interleave(settings.rows)
+    fold = torch.arange(len(place)).repeat_interleave(torch.tensor(counts)).to(row.device)
     with mixed_precision(lesson.device):
         belief = lesson.base.fast_belief(lesson.features.rows(row), noisy, survival, codes[fold])
     errors = functional.binary_cross_entropy_with_logits(
         belief.logits, lesson.masks[row].float(), reduction="none"
     )
-    of_masks = errors.sum((1, 2)).reshape(len(place), settings.rows).mean(1)
+    of_masks = torch.stack([part.mean() for part in errors.sum((1, 2)).split(counts)])
     marked = torch.stack([learnt.sum() for learnt in lesson.learnt])
     prior = (place[:, :-1].square().sum(1) + (place[:, -1] / settings.bias_spread).square()) / 2
     presence = _of_presence(lesson, codes, place[:, -1])
@@ -405,9 +406,10 @@ def _rows(lesson: _Lesson, fold: int, step: int) -> tuple[Tensor, Tensor, Tensor
         np.random.Philox(key=[settings.seed, step], counter=[0, 0, 0, 1 + lesson.folds - fold])
     )
     learnt = lesson.learnt[fold].nonzero()[:, 0].cpu().numpy()
-    rounds = math.ceil(settings.rows / len(learnt))  # each slice as often as any other
+    count = settings.rows if fold == lesson.folds else settings.rows // 2
+    rounds = math.ceil(count / len(learnt))  # each slice as often as any other
     order = np.concatenate([random.permutation(learnt) for _ in range(rounds)])
-    row = torch.from_numpy(order[: settings.rows]).to(lesson.device)
+    row = torch.from_numpy(order[:count]).to(lesson.device)
     mask = lesson.masks[row]
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
     times = draw_times(len(row), schedule, lesson.network.config.mask_distance, generator)

@@ -15,7 +15,7 @@ class ExpertSettings:
     Attributes:
         seed: names the whole run; the same seed gives the same expert.
         steps: optimiser steps.
-        rows: drawings a step, for each fold.
+        rows: drawings a step, at least 2; half as many for each fold, which is only to validate.
         learning_rate: Adam's peak rate, in standard deviations of the known experts' codes.
         pixels: how many pixels of a drawing tell as much as one independent observation;
             neighbouring pixels of a mask repeat each other.
@@ -44,5 +44,5 @@ def expected_seconds(slices: int, seconds_per_tile: float) -> float:
         seconds_per_tile: of one step of the network, see the worker's description.
     """
     settings = ExpertSettings()
-    rows = settings.steps * settings.rows * (MOST_FOLDS + 1)
+    rows = settings.steps * settings.rows * (1 + MOST_FOLDS / 2)
     return (rows * _TILES_A_ROW + slices * _TILES_A_SLICE) * seconds_per_tile
