@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_expert_rows import Record
+from bench_expert_summary import WANTED
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -22,9 +23,6 @@ _LINES = {
     "consensus": ("consensus", "#555555", "--"),
     "another": ("another unseen expert's", "#555555", ":"),
 }
-_TARGET = 0.7
-"""Of the gap, to be closed with three cases."""
-
 Points = Sequence[tuple[int, list[float]]]
 """(cases, (value, low, high))."""
 
@@ -38,7 +36,7 @@ def draw(path: Path, record: Record) -> None:
         panel.set_title(said, fontsize="medium")
         panel.set_xlabel("cases")
         _draw_panel(panel, record, measure, figure_of)
-    panels[0].plot([3], [_TARGET], marker="*", ms=11, color="black", ls="", label="wanted")
+    panels[0].plot([3], [WANTED], marker="*", ms=11, color="black", ls="", label="wanted")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     figure.savefig(path, dpi=90)

@@ -22,6 +22,9 @@ Fits = Mapping[int, Sequence[Record]]
 MEASURES = ("best", "half", "map")
 """Dice of the best outline and of the map above one half, and the maps' distance below zero."""
 
+WANTED = 0.7
+"""Share of the gap that three cases should close."""
+
 MUCH = 0.005
 """Dice below the consensus that counts as much."""
 
@@ -95,10 +98,12 @@ def _learnt(fits: Fits, bounds: Mapping[int, Record], measure: str) -> Record:
     low, high = (_bound(fits, bounds, name, measure) for name in ("consensus", "ceiling"))
     below = _by_expert(fits, lambda row, b: row[measure] < b["consensus"][measure], bounds)
     much = _by_expert(fits, lambda row, b: row[measure] < b["consensus"][measure] - MUCH, bounds)
+    own = _own_gaps(values, low, high)
     found = {
         "value": _mean(values),
         "gap": ratio(values - low, high - low),
-        "gap_median": float(np.median(_own_gaps(values, low, high))),
+        "gap_median": float(np.median(own)),
+        "experts_closed": float((own >= WANTED).mean()),
         "below": _mean(below),
         "below_much": _mean(much),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bench_expert_picture
 from bench_expert_rows import Record
+from bench_expert_summary import WANTED
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
@@ -22,6 +23,8 @@ MANY = "100"
 def tables(record: Record) -> Iterator[str]:
     """Yield Markdown lines about one record."""
     yield _measured_on(record)
+    yield ""
+    yield from _targets(record)
     yield ""
     yield from _curve(record)
     yield ""
@@ -41,18 +44,36 @@ def _measured_on(record: Record) -> str:
     )
 
 
+def _targets(record: Record) -> Iterator[str]:
+    """Yield what was wanted of three cases, and what came of it, as far as it is measured."""
+    yield "| with three cases | wanted | measured |"
+    yield "|---|--:|---|"
+    three, timed = record["curve"].get("3"), record["timed"].get("3")
+    if three is not None:
+        best = three["best"]
+        yield f"| gap closed | {100 * WANTED:.0f} % | {_percent(best['gap'])} |"
+        kept = [1 - best["below"][0], 1 - best["below"][2], 1 - best["below"][1]]
+        yield f"| draws of cases that are not below the consensus | 95 % | {_percent(kept)} |"
+    if "3" in record["swap"]:
+        won = _percent(record["swap"]["3"]["learnt"])
+        yield f"| pairs of experts told apart when swapped | 95 % | {won} |"
+    if timed is not None:
+        yield f"| seconds of a fit | 10 | {_seconds(timed)} |"
+
+
 def _curve(record: Record) -> Iterator[str]:
     yield (
-        "| cases | gap closed | of the median expert | of the map | Dice | below the consensus |"
-        " by more than .005 | Dice above one half | NSD at 1 mm |"
+        "| cases | gap closed | of the median expert | experts at 70 % | of the map | Dice |"
+        " below the consensus | by more than .005 | Dice above one half | NSD at 1 mm |"
         " volume less the expert's, mm³ [limits of agreement] | seconds a fit | fits |"
     )
-    yield "|--:|---|--:|---|---|--:|--:|--:|--:|---|--:|--:|"
+    yield "|--:|---|--:|--:|---|---|--:|--:|--:|--:|---|--:|--:|"
     for k, row in record["curve"].items():
         name = "0, mean of the known experts" if k == "0" else k
         best = row["best"]
         yield (
             f"| {name} | {_percent(best['gap'])} | {best['gap_median']:.0%} |"
+            f" {best['experts_closed']:.0%} |"
             f" {_percent(row['map']['gap'])} | {_dice(best['value'])} | {_share(best['below'])} |"
             f" {_share(best['below_much'])} | {row['half']['value'][0]:.3f} |"
             f" {row['nsd'][0]:.3f} | {_volume(row['volume'])} |"

@@ -25,6 +25,7 @@ MANY = 100
 RIVALS, RIVAL_KS = ("biases", "all weights"), (3, 20)
 RIVAL_EXPERTS, ENERGY_EXPERTS, TIMED_EXPERTS = 20, 12, 5
 ENERGY_K = 3
+_LOOKED_AT = 10  # lessons at once
 
 
 def tasks(experts: int, draws: int) -> Iterator[Key]:
@@ -85,9 +86,12 @@ class Bench:
     @cached_property
     def known_lessons(self) -> list[np.ndarray]:
         """Best outlines of each known expert on the lessons, (N, bytes)."""
-        seen = Answers(self.base, self.cohort.lessons)
-        every = (seen.of(self.base, row) for row in range(self.base.known))
-        return [answer.outlines()["best"] for answer in every]
+        lessons, parts = self.cohort.lessons, []
+        for first in range(0, len(lessons), _LOOKED_AT):  # features of all would be half a GB
+            seen = Answers(self.base, lessons[first : first + _LOOKED_AT])
+            every = (seen.of(self.base, row) for row in range(self.base.known))
+            parts.append([answer.outlines()["best"] for answer in every])
+        return [np.concatenate(of) for of in zip(*parts, strict=True)]
 
     def measure(self, key: Key) -> Record:
         """Return one measurement."""

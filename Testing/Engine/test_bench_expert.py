@@ -333,6 +333,7 @@ def test_the_gap_closed_is_a_ratio_of_means_over_experts():
     # Draws of .6 and .7 mean .65 for three experts; .6 and .498 mean .549 for one.
     assert three["best"]["gap"][0] == pytest.approx((3 * 0.15 + 0.049) / (4 * 0.2))
     assert three["best"]["gap_median"] == pytest.approx(0.75)
+    assert three["best"]["experts_closed"] == 0.75
     assert three["best"]["value"][0] == pytest.approx((3 * 0.65 + 0.549) / 4)
     assert (three["experts"], three["fits"]) == (4, 8)
 
@@ -408,11 +409,13 @@ def test_the_table_has_a_row_for_every_number_of_cases():
     assert "5.5, at most 7.0" in three
     assert any("all biases" in row and "25 %" in row and "50 %" in row for row in rows)
     assert any("90.0 %" in row for row in rows)
+    assert "| gap closed | 70 % | 62 %" in "\n".join(rows)
+    assert "are not below the consensus | 95 % | 88 %" in "\n".join(rows)
 
 
 def test_only_the_marked_part_of_the_readme_changes(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    readme.write_text(f"before\n{tables.BEGIN}\nof before\n{tables.END}\nafter\n")
     bench_expert.write(whole(a_record()), tmp_path)
     bench_expert.write({**whole(a_record()), "measured": "2026-01-01", "tests": 7}, tmp_path)
 
@@ -421,7 +424,7 @@ def test_only_the_marked_part_of_the_readme_changes(tmp_path):
     text = readme.read_text()
     assert text.startswith(f"before\n{tables.BEGIN}\n")
     assert text.endswith(f"{tables.END}\nafter\n")
-    assert "old" not in text
+    assert "of before" not in text
     assert "24 test phantoms" in text
     assert "(few.png)" in text
     assert (tmp_path / "few.png").stat().st_size > 1000
