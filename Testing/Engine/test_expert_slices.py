@@ -60,6 +60,15 @@ def test_a_lesion_larger_than_the_field_of_view_is_seen_in_pieces():
     assert found.masks.shape[2:] == (32, 32)
 
 
+def test_of_a_large_lesion_marked_and_empty_slices_are_taken_in_proportion():
+    large = a_case("large", np.s_[2:20, 4:52, 4:56])  # on 18 of 24 slices, in several pieces
+
+    found = expert_slices([large], "Ann", METADATA, most=12)
+
+    assert len(found) == 12
+    assert np.count_nonzero(found.masks.any((1, 2, 3))) == 9
+
+
 def test_with_a_region_only_its_slices_are_taken_though_nothing_is_marked():
     region = Box((10.0, 10.0, 4.9), (30.0, 30.0, 15.1))
     case = a_case("empty", np.s_[20:22, 0:2, 0:2], region=region)

@@ -136,7 +136,8 @@ def _planes(
         )
     if not marked:
         return _spread([*touched, *empty], share)
-    room = max(1, round(share * len(marked) / (len(marked) + len(empty))))
+    count = len(touched) * len(marked) / len(looked_at)  # expected, where not all were looked at
+    room = max(1, round(share * count / (count + len(empty))))
     taken = _spread(marked, room)
     return taken + _spread(empty, share - len(taken))
 
