@@ -52,6 +52,7 @@ _WARM_UP = 5
 _LAST_RATE = 0.05  # of the peak rate
 _MOMENTS = (0.9, 0.95)
 _ENCODED_AT_ONCE = 16
+_STOPPED = "Teaching was stopped; it can go on from where it was."
 _SURE = 1e-4  # probabilities nearer to 0 or 1 count as this near in a cross-entropy
 
 
@@ -60,7 +61,7 @@ class ExpertPoint:
     """What one look at the held-out cases found.
 
     Attributes:
-        step: after how many optimiser steps.
+        step: after how many optimiser steps; the first is at 0, the mean of all experts.
         loss: mean cross-entropy per pixel of the drawings learnt from since the look before.
         held_out: cross-entropy per pixel of what was drawn on held-out cases.
         dice: mean over held-out cases of Dice with what this expert drew; see
@@ -105,7 +106,7 @@ def train_expert(
         device: where to compute; the base is moved there.
         point: called with every look at the held-out cases, those of a resumed run included.
         progress: called after every step with (steps done, steps in all, what is happening).
-        cancel: asked before every step.
+        cancel: asked before every step, and more often while the cases are first looked at.
 
     Raises:
         InputError: the base is of the kind "paper" or lacks the corrected expert, nothing is
@@ -121,7 +122,7 @@ def train_expert(
     if not slices.masks.any():
         raise InputError("No slice is marked, so there is nothing to learn. Add a marked case.")
     with _frozen(base.to(device).fast):
-        lesson = _Lesson(base, slices, expert, corrects, settings, device)
+        lesson = _Lesson(base, slices, expert, corrects, settings, device, cancel)
         return _taught(lesson, folder, point, progress, cancel)
 
 
@@ -140,11 +141,15 @@ def _taught(
         for seen in state.points:
             point(seen)
     started = time.perf_counter() - state.seconds
+    if not state.points:
+        state.look()
+        if point is not None:
+            point(state.points[-1])
     while state.step < settings.steps:
         if cancel is not None and cancel():
             state.seconds = time.perf_counter() - started
             state.save(folder)
-            raise CancelledError("Teaching was stopped; it can go on from where it was.")
+            raise CancelledError(_STOPPED)
         state.advance()
         if state.step % settings.every == 0 or state.step == settings.steps:
             state.look()
@@ -181,14 +186,15 @@ class _Lesson:
         corrects: str,
         settings: ExpertSettings,
         device: torch.device,
+        cancel: Callable[[], bool] | None,
     ):
         assert base.fast is not None
         self.base, self.network, self.slices = base, base.fast, slices
         self.expert, self.corrects, self.settings = expert, corrects, settings
-        self.device = device
+        self.device, self.cancel = device, cancel
         corrected = base.panel.index_of(corrects) if corrects else None
         self.prior = prior_of(self.network, corrected)
-        self.features = _encoded(base, slices)
+        self.features = _encoded(base, slices, cancel)
         self.masks = torch.from_numpy(np.ascontiguousarray(slices.masks[:, 0] > 0)).to(device)
         self.marked = self.masks.flatten(1).any(1)
         self.fold_of = _fold_of(slices.patients, self.marked.cpu().numpy())
@@ -212,7 +218,12 @@ class _Lesson:
 
     def compared(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return Dice by case of the consensus and of the base's experts."""
-        return comparators(self.base, self.shown, self.held_out.by_case)
+
+        def score(probability: np.ndarray) -> np.ndarray:
+            _heed(self.cancel)
+            return self.held_out.by_case(probability)
+
+        return comparators(self.base, self.shown, score)
 
 
 class _State:
@@ -256,8 +267,7 @@ class _State:
 
     def look(self) -> None:
         """Draw the held-out cases, each with the code that has not seen it."""
-        lesson, loss = self.lesson, sum(self.losses) / len(self.losses)
-        self.losses = []
+        lesson, loss = self.lesson, self._loss_since()
         self.kept.append(self.place.detach()[-1].clone())
         if not lesson.folds:
             none = math.nan
@@ -282,6 +292,14 @@ class _State:
             )
         )
         self.by_case.append(by_case.tolist())
+
+    def _loss_since(self) -> float:
+        """Return the mean loss since the look before, and forget it; at the start that of now."""
+        losses, self.losses = self.losses, []
+        if not losses:
+            with torch.no_grad():
+                losses = [_objective(self.lesson, self.place, self.step)[1]]
+        return sum(losses) / len(losses)
 
     @property
     def compared(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -435,12 +453,19 @@ def _of_presence(lesson: _Lesson, codes: Tensor, bias: Tensor) -> Tensor:
     return torch.stack(sums)
 
 
+def _heed(cancel: Callable[[], bool] | None) -> None:
+    """Raise CancelledError where ``cancel`` says so."""
+    if cancel is not None and cancel():
+        raise CancelledError(_STOPPED)
+
+
 @torch.no_grad()
-def _encoded(base: Model, slices: SliceSet) -> Features:
+def _encoded(base: Model, slices: SliceSet, cancel: Callable[[], bool] | None) -> Features:
     assert base.fast is not None
     images = torch.from_numpy(np.ascontiguousarray(slices.images)).split(_ENCODED_AT_ONCE)
     parts = []
     for part in images:
+        _heed(cancel)
         moved = part.to(base.device).contiguous(memory_format=torch.channels_last)
         parts.append(base.fast.encode(moved))
     return Features.joined(parts)
