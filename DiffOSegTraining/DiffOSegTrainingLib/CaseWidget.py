@@ -50,7 +50,7 @@ class CaseWidget:
             (ui.caseExpertLineEdit, row.expertName),
             (ui.casePatientLineEdit, row.patient),
         ):
-            if isOther or not edit.hasFocus():  # what is being typed stays
+            if isOther or not edit.focus:  # what is being typed stays
                 edit.text = text
         ui.caseExpertLineEdit.placeholderText = ui.expertNameLineEdit.text or _("the expert above")
         self._filling = False

@@ -1,12 +1,15 @@
 """Who is taught, to which model, and from where to start."""
 
+from pathlib import PurePath
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from diffoseg.catalog import ModelCard, available_cards
+from diffoseg.catalog import ModelCard, available_cards, read_card
+from diffoseg.errors import WeightsError
 from DiffOSegLib.Sentences import noModel
 
+from .Sentences import notOnThisComputer
 from .TrainingParameters import TrainingParameterNode
 
 
@@ -20,9 +23,7 @@ class ExpertWidget:
         self._filling = True
         self._cards: dict[str, ModelCard] = {}
         for index, card in enumerate(available_cards()):
-            key = "" if index == 0 else card.name
-            self._cards[key] = card
-            ui.modelComboBox.addItem(card.title, key)
+            self._add("" if index == 0 else card.name, card)
         self._filling = False
         self._listed: tuple[str, ...] | None = None
         ui.modelComboBox.connect("currentIndexChanged(int)", self._onModel)
@@ -33,6 +34,19 @@ class ExpertWidget:
         """The chosen model's description; None where it is not on this computer."""
         return self._cards.get(self._parameters.model) if self._parameters else None
 
+    def _find(self, model: str) -> None:
+        """Add a model of a file elsewhere, which a script or a scene may have chosen."""
+        if model in self._cards:
+            return
+        try:
+            self._add(model, read_card(model or None))
+        except WeightsError:
+            return  # the notice and the Start button say so
+
+    def _add(self, key: str, card: ModelCard) -> None:
+        self._cards[key] = card
+        self._ui.modelComboBox.addItem(card.title, key)
+
     def setParameters(self, parameters: TrainingParameterNode | None) -> None:
         """Show and change this parameter node; None lets go of it."""
         self._parameters = parameters
@@ -40,16 +54,21 @@ class ExpertWidget:
 
     def update(self) -> None:
         """Show what the parameter node holds."""
-        parameters, ui, card = self._parameters, self._ui, self.card
+        parameters, ui = self._parameters, self._ui
         if parameters is None:
             return
         self._filling = True
+        self._find(parameters.model)
+        card = self.card
         ui.modelComboBox.currentIndex = ui.modelComboBox.findData(parameters.model)
         self._listExperts(card)
         ui.startComboBox.currentIndex = ui.startComboBox.findData(parameters.corrects)
         self._filling = False
-        ui.noticeLabel.text = card.notice if card else noModel()
+        ui.noticeLabel.text = card.notice if card else self._whatIsMissing(parameters.model)
         ui.noticeLabel.visible = bool(ui.noticeLabel.text)
+
+    def _whatIsMissing(self, model: str) -> str:
+        return notOnThisComputer(PurePath(model).name) if self._cards else noModel()
 
     def _listExperts(self, card: ModelCard | None) -> None:
         names = card.panel.names if card else ()

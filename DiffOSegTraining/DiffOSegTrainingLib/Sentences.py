@@ -34,6 +34,11 @@ def personalData() -> str:
     )
 
 
+def notOnThisComputer(model: str) -> str:
+    """Return what to do where the chosen model is missing."""
+    return _("The model {name} is not on this computer. Choose another one.").format(name=model)
+
+
 def noCases() -> str:
     """Return how an empty table is filled."""
     return _("Drag segmentations here from the Data module,\nor press a button below.")

@@ -206,6 +206,8 @@ class TrainingWidget:
         self._showDetails(event.details)
         self._dependencies = Dependencies.state()  # the worker may have found them broken
         self.update()
+        if event.kind == "done" and self._logic.description is None:
+            self.describe()  # which had failed, and the worker is well now
 
     def _onCurves(self, wanted: bool) -> None:
         if wanted and not self._plot.shown:

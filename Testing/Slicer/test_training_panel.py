@@ -540,3 +540,45 @@ def test_the_experts_to_start_from_are_the_models(panel, ui):
     assert [t.partition(",")[0] for t in texts[1:]] == [f"Expert {n}" for n in range(1, 5)]
     ui.startComboBox.setCurrentIndex(2)
     assert panel.parameters.corrects == "Expert 2"
+
+
+def test_a_scene_that_asks_for_a_model_that_is_not_here_is_told_so(panel, ui):
+    panel.parameters.model = "/home/somebody/lung.safetensors"
+    until(lambda: "lung.safetensors is not on this computer" in ui.noticeLabel.text)
+    assert "/home" not in ui.noticeLabel.text + ui.deviceLabel.text
+    assert not ui.startButton.enabled
+    ui.modelComboBox.setCurrentIndex(0)
+    until(lambda: "not for clinical use" in ui.noticeLabel.text)
+
+
+@pytest.fixture
+def ownModels(tmp_path):
+    from a_model_file import aFastAndAPaperOne
+
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    aFastAndAPaperOne(folder)
+    return {kind: str(folder / f"a-{kind}-one.safetensors") for kind in ("fast", "paper")}
+
+
+def test_a_model_from_elsewhere_can_be_taught_too_and_the_command_lines_name_it(three, ownModels):
+    three.parameters.model = ownModels["fast"]
+    until(lambda: three.ui.modelComboBox.currentText == "a-fast-one")
+    until(lambda: f"--weights '{ownModels['fast']}'" in three.ui.commandsText.plainText)
+    lookedAt(three)
+    assert three.ui.startButton.enabled
+
+
+def test_the_papers_kind_of_model_is_refused_in_words(three, ownModels):
+    three.parameters.model = ownModels["paper"]
+    until(lambda: not three.ui.startButton.enabled)
+    lookedAt(three)
+    assert shown(three.ui.deviceLabel)
+    print(three.ui.deviceLabel.text)
+    assert "fast" in three.ui.deviceLabel.text
+
+
+def test_names_that_hold_tags_are_not_read_as_html(panel, ui):
+    panel.logic.addRow(volume=a_volume("<img src=x>"))
+    lookedAt(panel)
+    assert "&lt;img" in ui.casesTable.item(0, 1).toolTip()
