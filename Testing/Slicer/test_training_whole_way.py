@@ -186,6 +186,8 @@ def test_the_expert_is_a_small_file_for_this_model_alone(way):
     assert (card.name, card.base_hash) == (NAME, read_card().hash)
     assert expert.parameter_count <= 5000
     assert card.training["cases"] == 3
+    autosaved = card.path.parents[1] / "training"
+    assert not list(autosaved.iterdir())  # the copies of the scans are gone
 
 
 def test_the_expert_was_listed_at_once(way):
