@@ -20,5 +20,9 @@ _LONGEST_NAME = 64  # what DICOM's LO has room for
 
 
 def algorithm_name(expert: str) -> str:
-    """Return who drew a segment: the program, its version and the expert."""
-    return f"DiffOSeg {__version__} {display_name(expert)}"[:_LONGEST_NAME]
+    """Return who drew a segment: the program, its version and the expert.
+
+    A backslash, which parts two values in DICOM, becomes a slash.
+    """
+    name = display_name(expert).replace("\\", "/")
+    return f"DiffOSeg {__version__} {name}"[:_LONGEST_NAME]

@@ -14,6 +14,7 @@ from diffoseg.catalog import read_card
 from diffoseg.errors import InputError
 from diffoseg.experts import CONSENSUS
 from diffoseg.local_expert import load_expert, renamed, save_expert
+from diffoseg.segment_tags import algorithm_name
 
 pytestmark = pytest.mark.usefixtures("scene", "experts")
 
@@ -311,3 +312,9 @@ def test_a_key_shows_the_expert_alone(panel, local):
         if node.GetDisplayNode().GetSegmentVisibility(one)
     ]
     assert [node.GetSegmentation().GetSegment(one).GetName() for one in shown] == [NAME]
+
+
+def test_a_name_of_any_characters_is_one_value_of_dicoms():
+    named = algorithm_name("Ann\\Bo " + 200 * "x")
+    assert "Ann/Bo" in named
+    assert len(named) == 64
