@@ -143,6 +143,7 @@ def _taught(
     started = time.perf_counter() - state.seconds
     if not state.points:
         state.look()
+        state.save(folder)
         if point is not None:
             point(state.points[-1])
     while state.step < settings.steps:
