@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import slicer
@@ -34,10 +34,16 @@ class _Looked:
 
 
 class CaseChecks:
-    """Remembers what was found of each row; made by the Logic."""
+    """Remembers what was found of each row; made by the table.
+
+    Attributes:
+        isSettled: whether the last step found every row as it was when it was looked at.
+    """
 
     def __init__(self) -> None:
+        self.isSettled = False
         self._looked: dict[str, _Looked] = {}
+        self._looking: tuple[str, Generator[None, None, _Looked]] | None = None
 
     def of(
         self, rows: Sequence[CaseRow], expertName: str, card: ModelCard | None
@@ -64,18 +70,25 @@ class CaseChecks:
 
     def step(self, rows: Sequence[CaseRow], card: ModelCard | None) -> bool:
         """Look at rows for about 10 ms; return whether anything new was found."""
-        if card is None:
-            return False
         self._forget(rows)
+        changed = [row for row in rows if self._known(row, card) is None] if card else []
+        self.isSettled = not changed
         begun = time.perf_counter()
-        isNew = False
-        for row in rows:
-            if self._known(row, card) is None:
-                self._looked[row.id] = _lookAt(row, card)
-                isNew = True
-                if time.perf_counter() - begun > _STEP_SECONDS:
-                    break
-        return isNew
+        found = 0
+        while card and found < len(changed) and time.perf_counter() - begun < _STEP_SECONDS:
+            found += self._lookOn(changed[found], card)
+        return found > 0
+
+    def _lookOn(self, row: CaseRow, card: ModelCard) -> bool:
+        """Look at a row a little further; return whether that was all of it."""
+        if self._looking is None or self._looking[0] != row.id:
+            self._looking = row.id, _lookAt(row, card)
+        try:
+            next(self._looking[1])
+        except StopIteration as end:
+            self._looked[row.id], self._looking = end.value, None
+            return True
+        return False
 
     def _known(self, row: CaseRow, card: ModelCard | None) -> _Looked | None:
         looked = self._looked.get(row.id)
@@ -86,13 +99,17 @@ class CaseChecks:
             del self._looked[rowID]
 
 
-def _lookAt(row: CaseRow, card: ModelCard) -> _Looked:
+def _lookAt(row: CaseRow, card: ModelCard) -> Generator[None, None, _Looked]:
+    """Look at a row in steps of less than 50 ms, unless the lesion is very large."""
     state = _state(row, card)
     try:
         if row.expertName:
             check_name(row.expertName)
         case = sceneCase(row)
-        return _Looked(state, _findings(case, card.metadata), _content(case))
+        yield
+        found = _findings(case, card.metadata)
+        yield
+        return _Looked(state, found, _content(case))
     except InputError as error:
         return _Looked(state, (Finding("error", str(error)),), None)
     except Exception as error:  # whatever a scene from elsewhere holds, the table stays usable

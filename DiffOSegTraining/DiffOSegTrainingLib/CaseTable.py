@@ -220,7 +220,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
             return
         if self._checks.step(self.rows(), self._card()):
             self._notify()
-        else:
+        elif self._checks.isSettled:
             self._isUnsettled = False
             self._nextLook = time.monotonic() + _LOOK_SECONDS
 

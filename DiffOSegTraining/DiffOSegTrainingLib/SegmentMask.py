@@ -102,7 +102,8 @@ def _drawn(
     image = slicer.vtkOrientedImageData()  # of a surface or of contours, without touching the node
     logic = slicer.modules.segmentations.logic()
     if not logic.GetSegmentBinaryLabelmapRepresentation(segmentationNode, segmentID, image, False):
-        return _requireNothing(segment)
+        _requireNothing(segment)
+        return None
     alone = slicer.vtkSegment()
     alone.AddRepresentation(LABELMAP, image)
     return cropOf(alone)

@@ -479,17 +479,18 @@ def test_two_hundred_rows_are_quick(logic):
     _, drawn = a_case(0, {f"S{n}": a_mask() for n in range(200)})
     ticks = []
 
-    begun = time.perf_counter()
+    begun = time.thread_time()  # whatever else the computer does
     assert logic.addNode(drawn) == 200
-    added = time.perf_counter() - begun
-    while None in logic.checks():
-        begun = time.perf_counter()
+    added = time.thread_time() - begun
+    while logic.busy:
+        begun = time.thread_time()
         logic.tick()
-        ticks.append(time.perf_counter() - begun)
+        ticks.append(time.thread_time() - begun)
 
+    assert None not in logic.checks()
     assert added < 1
     assert np.median(ticks) < 0.05
-    begun = time.perf_counter()
+    begun = time.thread_time()
     logic.tick()
-    assert logic.busy is False
-    assert time.perf_counter() - begun < 0.1
+    assert not logic.busy
+    assert time.thread_time() - begun < 0.01
