@@ -67,12 +67,12 @@ class ManageWidget:
         self._cards = library.cards()
         table = self._ui.libraryTable
         self._filling = True
+        table.clearSelection()
         table.setRowCount(len(self._cards))
         for row, card in enumerate(self._cards):
             self._fillRow(row, card, library.is_enabled(card))
-            if selected is not None and card.hash == selected.hash:
-                for column in range(table.columnCount):
-                    table.item(row, column).setSelected(True)
+        if selected is not None:
+            self._selectAgain(selected)
         self._filling = False
         table.visible = bool(self._cards)
         fitHeight(table, headerRows=1)
@@ -117,6 +117,13 @@ class ManageWidget:
             if table.item(row, 0) is not None and table.item(row, 0).isSelected():
                 return card
         return None
+
+    def _selectAgain(self, former: ExpertCard) -> None:
+        """Select the expert that was selected, also by another name; nobody where it is gone."""
+        same = [row for row, card in enumerate(self._cards) if card.hash == former.hash]
+        named = [row for row in same if self._cards[row].name == former.name]
+        for row in (named or same)[:1]:
+            self._ui.libraryTable.selectRow(row)
 
     def _onSelection(self) -> None:
         if self._filling:

@@ -1,5 +1,6 @@
 """The module's panel: joins its parts to one parameter node and follows the scene."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from .TrainingWidget import TrainingWidget
 
 _IDLE_MS = 500  # between two looks whether a segment was edited
 _SETTLE_MS = 50  # changes of the scene that come within this time are shown together
+_SHARE = 4  # with many cases so much longer than showing them took, to leave time for looking
 
 Act = Callable[[Callable[[], Any]], None]
 
@@ -129,11 +131,14 @@ class PanelWidget(VTKObservationMixin):
         self._settle.stop()
         if self.parameters is None:
             return
+        begun = time.perf_counter()
         self._expert.update()
         self._cases.update()
         self._training.update()
         self._server.update(self.parameters)
         self.ui.deviceComboBox.currentIndex = DEVICES.index(self.parameters.device)
+        took = round(1000 * (time.perf_counter() - begun))
+        self._settle.setInterval(max(_SETTLE_MS, _SHARE * took))
 
     # --- time ------------------------------------------------------------------------------------
 

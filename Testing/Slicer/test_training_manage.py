@@ -188,6 +188,32 @@ def test_the_selection_stays_on_its_expert_when_the_list_changes(panel, table):
     assert panel.ui.exportButton.enabled
 
 
+def test_after_deleting_nobody_is_selected_who_could_be_deleted_next(panel, table):
+    aTaughtExpert("Reader A")
+    aTaughtExpert("Reader B", scale=2.0)
+    select(table, 0)
+    SlicerHost.answers.append(True)
+    panel.ui.deleteButton.click()
+    assert names() == ["Reader B"]
+    assert not panel.ui.deleteButton.enabled
+
+
+def test_a_renamed_expert_stays_selected(panel, table):
+    aTaughtExpert("Reader B")
+    aTaughtExpert("Reader C", scale=2.0)
+    select(table, 1)
+    table.item(1, 0).setText("Reader A")
+    assert [table.item(row, 0).isSelected() for row in range(2)] == [True, False]
+
+
+def test_of_two_experts_alike_the_one_that_was_selected_stays_so(panel, table):
+    aTaughtExpert("Reader A")
+    aTaughtExpert("Reader B")  # the same numbers
+    select(table, 1)
+    table.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    assert [table.item(row, 0).isSelected() for row in range(2)] == [False, True]
+
+
 def test_an_expert_who_was_not_checked_has_dashes(table):
     from dataclasses import replace
 

