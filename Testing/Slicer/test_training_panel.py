@@ -135,6 +135,7 @@ def test_case_names_are_shown_as_they_are_and_not_as_markup(panel, ui):
     assert ui.casesLabel.textFormat == qt.Qt.PlainText
 
 
+@pytest.mark.slow
 def test_two_hundred_cases_are_shown_without_holding_slicer_up(panel, ui):
     import time
 
