@@ -51,9 +51,10 @@ def _draw_panel(panel: Any, record: Record, measure: str, which: str) -> None:
         _draw_curve(panel, [(row["k"], row[measure][which]) for row in rows], name, color, "s")
     bounds = record["bounds"][measure]
     for name, (said, color, style) in _LINES.items():
-        if name in bounds:
+        if which in bounds.get(name, {}):
             panel.axhline(bounds[name][which][0], label=said, color=color, ls=style, lw=1.2)
-    panel.set_xscale("symlog", linthresh=1)  # no case at all has a place too
+    panel.set_xscale("symlog", linthresh=1, linscale=0.5)  # no case at all has a place too
+    panel.set_xlim(-0.2, 1.3 * ks[-1])
     panel.set_xticks(ks, [str(k) for k in ks])
     panel.minorticks_off()
     panel.grid(alpha=0.3)

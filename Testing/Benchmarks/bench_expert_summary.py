@@ -161,18 +161,22 @@ def _of_bounds(of: Sequence[Record]) -> Record:
 
 
 _ENDS = ("consensus", "ceiling")
+_DRAWN = ("another", "reread")
+"""Single drawings, which overlap less than an outline that is made to; the gap is not about them."""
 
 
 def _measured_bounds(of: Sequence[Record], measure: str) -> Record:
     column = {name: np.array([b[name][measure] for b in of]) for name in _ENDS}
     column["nearest"] = np.array([max(known[measure] for known in b["known"]) for b in of])
-    if measure != "map":
-        column |= {name: np.array([b[name] for b in of]) for name in ("another", "reread")}
     low, high = (column[name] for name in _ENDS)
-    return {
+    found = {
         name: {"value": _mean(values), "gap": ratio(values - low, high - low)}
         for name, values in column.items()
     }
+    if measure == "map":
+        return found
+    drawn = {name: {"value": _mean(np.array([b[name] for b in of]))} for name in _DRAWN}
+    return {**found, **drawn}
 
 
 def _apart(of: Sequence[Record]) -> Record:

@@ -72,8 +72,8 @@ def _curve(record: Record) -> Iterator[str]:
         name = "0, mean of the known experts" if k == "0" else k
         best = row["best"]
         yield (
-            f"| {name} | {_percent(best['gap'])} | {best['gap_median']:.0%} |"
-            f" {best['experts_closed']:.0%} |"
+            f"| {name} | {_percent(best['gap'])} | {_share([best['gap_median']])} |"
+            f" {_share([best['experts_closed']])} |"
             f" {_percent(row['map']['gap'])} | {_dice(best['value'])} | {_share(best['below'])} |"
             f" {_share(best['below_much'])} | {row['half']['value'][0]:.3f} |"
             f" {row['nsd'][0]:.3f} | {_volume(row['volume'])} |"
@@ -89,7 +89,7 @@ def _beside(record: Record) -> Iterator[str]:
     yield "|---|---|---|---|---|--:|---|"
     bounds, curve = record["bounds"], record["curve"]
     for name, said in _BOUNDS.items():
-        of = {measure: bounds[measure].get(name) for measure in ("best", "map", "half")}
+        of = {measure: bounds[measure].get(name, {}) for measure in ("best", "map", "half")}
         yield _row(said, "", of, "")
     for k in (k for k in ("1", "3", "20") if "nearest" in curve.get(k, {}).get("best", {})):
         of = {measure: curve[k][measure]["nearest"] for measure in ("best", "map", "half")}
@@ -110,11 +110,9 @@ _BOUNDS = {
 
 
 def _row(said: str, cases: str, of: Record, own: str) -> str:
-    best, above = of["best"], of["map"]
-    return (
-        f"| {said} | {cases} | {_percent(best['gap'])} | {_percent(above['gap']) if above else ''}"
-        f" | {_dice(best['value'])} | {of['half']['value'][0]:.3f} | {own} |"
-    )
+    best, half = of["best"]["value"], of["half"]["value"]
+    gaps = (_percent(of[name]["gap"]) if "gap" in of[name] else "" for name in ("best", "map"))
+    return f"| {said} | {cases} | {' | '.join(gaps)} | {_dice(best)} | {half[0]:.3f} | {own} |"
 
 
 _RIVALS = {
@@ -129,8 +127,8 @@ def _notes(record: Record) -> Iterator[str]:
             f"* Swapped ({k} cases, {row['experts']} experts): an expert's own code has more Dice"
             f" on the expert's drawings than another's in {_percent(row['learnt'], 1)} of the"
             f" pairs; exact maps win {_percent(row['perfect'], 1)}. It is the best of all codes for"
-            f" {row['learnt_columns']:.0%} of the experts, with exact maps for"
-            f" {row['perfect_columns']:.0%}."
+            f" {_share([row['learnt_columns']])} of the experts, with exact maps for"
+            f" {_share([row['perfect_columns']])}."
         )
     if MANY in record["curve"]:
         most = record["curve"][MANY]
@@ -154,7 +152,9 @@ def _notes(record: Record) -> Iterator[str]:
         )
     for k, row in record["curve"].items():
         if k in ("1", "3", "20") and row["verdicts"]:
-            said = ", ".join(f"“{name}” {share:.0%}" for name, share in row["verdicts"].items())
+            said = ", ".join(
+                f"“{name}” {_share([share])}" for name, share in row["verdicts"].items()
+            )
             yield f"* What the product said after {k} cases: {said}."
 
 
@@ -164,7 +164,7 @@ def _percent(values: list[float], digits: int = 0) -> str:
 
 
 def _share(values: list[float]) -> str:
-    return f"{100 * values[0]:.1f} %"
+    return f"{100 * values[0]:.0f} %" if values[0] in (0, 1) else f"{100 * values[0]:.1f} %"
 
 
 def _dice(values: list[float]) -> str:
