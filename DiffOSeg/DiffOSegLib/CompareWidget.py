@@ -15,7 +15,7 @@ from .ExpertsTableWidget import dress, fitHeight, swatch
 from .Parameters import DiffOSegParameterNode
 from .ResultFolder import SCAN
 from .SegmentTags import EXPERT, PRESENCE, PRESENCE_MEANS, askedOf, tagOf, tagText
-from .Sentences import conditions
+from .Sentences import asHtml, conditions
 from .VolumeTable import linesOf
 
 _KEYS = 10
@@ -213,7 +213,7 @@ class CompareWidget:
                 table.setItem(row, column, item)
             meant = tagOf(segment, PRESENCE_MEANS)
             sentence = Presence.explanation(segment.GetName(), meant, presence)
-            table.item(row, 1).setToolTip(sentence)
+            table.item(row, 1).setToolTip(asHtml(sentence))
         for column in range(table.columnCount):
             table.resizeColumnToContents(column)
         fitHeight(table, headerRows=1)

@@ -11,6 +11,7 @@ from diffoseg.catalog import ModelCard
 from diffoseg.experts import CONSENSUS, Color, display_name
 
 from . import LocalExperts
+from .Sentences import asHtml
 
 NOBODY = ("",)
 """What the parameter node holds where nobody is ticked, since an empty list there is everybody."""
@@ -103,11 +104,11 @@ class ExpertsTableWidget:
         item.setIcon(swatch(row.color))
         item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled)
         item.setCheckState(qt.Qt.Checked)
-        item.setToolTip(row.toolTip)
+        item.setToolTip(asHtml(row.toolTip))
         self._table.setItem(index, 0, item)
         description = qt.QTableWidgetItem(row.text)
         description.setFlags(qt.Qt.ItemIsEnabled)
-        description.setToolTip(row.toolTip)
+        description.setToolTip(asHtml(row.toolTip))
         self._table.setItem(index, 1, description)
         self._table.resizeColumnToContents(0)
 

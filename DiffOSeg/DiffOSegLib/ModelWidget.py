@@ -12,7 +12,7 @@ from . import LocalExperts
 from .ExpertsTableWidget import NOBODY
 from .Parameters import DiffOSegParameterNode
 from .SceneInputs import modalityOf
-from .Sentences import noModel
+from .Sentences import asHtml, noModel
 
 
 class ModelWidget:
@@ -82,8 +82,8 @@ class ModelWidget:
         self._filling = True
         combo.currentIndex = combo.findData(self._parameters.model)
         self._filling = False
-        combo.toolTip = card.title if card else noModel()
-        self._ui.noticeLabel.text = card.notice if card else combo.toolTip
+        combo.toolTip = asHtml(card.title if card else noModel())
+        self._ui.noticeLabel.text = card.notice if card else noModel()
         self._ui.noticeLabel.visible = bool(self._ui.noticeLabel.text)
 
     def _useModel(self) -> tuple[str, ...]:

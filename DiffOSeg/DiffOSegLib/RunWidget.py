@@ -16,7 +16,7 @@ from .Parameters import DiffOSegParameterNode
 from .Run import Run, RunEvent
 from .RunRequest import RunRequest
 from .SceneResults import OutputOptions, SceneResults
-from .Sentences import duration, progress
+from .Sentences import asHtml, duration, progress
 
 _SETTLE_MS = 150  # after the last change, before the time that a run would take is worked out
 _BAR = 1000  # steps of the progress bar
@@ -86,9 +86,10 @@ class RunWidget:
         self._waitsFor = obstacle or ""
         button.text = _("Cancel") if self.running else _("Apply")
         button.enabled = obstacle is None
-        button.toolTip = obstacle or (
+        use = (
             _("Stop. What is finished stays.") if self.running else _("Draw as each ticked expert.")
         )
+        button.toolTip = asHtml(obstacle or use)
         self._ui.progressBar.visible = self.running
         self._describeAnew()
         if obstacle:

@@ -1,11 +1,19 @@
 """What the panel and the effect say in the same words."""
 
+from html import escape
+
 from slicer.i18n import tr as _
 
 from diffoseg.experts import display_name
 from diffoseg.presets import PREVIEW
 
 from .Run import RunEvent
+
+
+def asHtml(text: str) -> str:
+    """Return plain text for a tool tip, which Qt would read as HTML where a name holds tags."""
+    lines = escape(text).replace("\n", "<br>")
+    return f"<p>{lines}</p>" if text else ""
 
 
 def duration(seconds: float) -> str:

@@ -92,6 +92,7 @@ class OptionsWidget:
     def setExperts(self, experts: Sequence[OfferedExpert]) -> None:
         """Offer answers; a list that is there already is kept."""
         from DiffOSegLib.ExpertsTableWidget import swatch
+        from DiffOSegLib.Sentences import asHtml
 
         combo = self.expertCombo
         if self._experts == tuple(experts):
@@ -101,7 +102,7 @@ class OptionsWidget:
         combo.clear()
         for expert in experts:
             combo.addItem(swatch(expert.color), expert.shown, expert.name)
-            combo.setItemData(combo.count - 1, expert.toolTip, qt.Qt.ToolTipRole)
+            combo.setItemData(combo.count - 1, asHtml(expert.toolTip), qt.Qt.ToolTipRole)
         combo.blockSignals(blocked)
 
     def showState(self, *, ready: bool, running: bool, answered: bool) -> None:

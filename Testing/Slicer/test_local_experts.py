@@ -163,6 +163,17 @@ def test_a_new_expert_is_listed_at_once_and_marked(panel):
     assert colorOf(table.item(last, 0)) == tuple(round(255 * part) for part in COLOR)
 
 
+def test_what_a_file_says_is_shown_as_text_and_never_read_as_html(panel, local, experts):
+    expert = load_expert(aTaughtExpert().path)
+    tags = replace(expert.expert, name="Bo", description="<img src='//elsewhere/x.png'>")
+    save_expert(replace(expert, expert=tags), experts / "bo.expert.safetensors")
+    local.changed()
+    table = panel.ui.expertsTable
+    tips = [table.item(row, column).toolTip() for row in range(table.rowCount) for column in (0, 1)]
+    assert any("&lt;img" in tip for tip in tips)
+    assert not any("<img" in tip for tip in tips)
+
+
 def test_a_new_expert_is_ticked_where_everybody_is_and_else_waits(panel):
     aTaughtExpert("Ann")
     assert panel._experts.ticked[-1] == "Ann"
