@@ -23,6 +23,7 @@ def drop(widget: Any, things: Iterable[Any]) -> bool:
         if not event.isAccepted():
             return False
     dropped = qt.QDropEvent(at, actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
+    dropped.setDropAction(qt.Qt.MoveAction)  # as Slicer's tree proposes
     dropped.setAccepted(False)
     slicer.app.sendEvent(widget, dropped)
     assert not dropped.isAccepted() or dropped.dropAction() != qt.Qt.MoveAction, (
