@@ -36,9 +36,11 @@ def draw(path: Path, record: Record) -> None:
         panel.set_title(said, fontsize="medium")
         panel.set_xlabel("cases")
         _draw_panel(panel, record, measure, figure_of)
-    panels[0].plot([3], [WANTED], marker="*", ms=11, color="black", ls="", label="wanted")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    wanted = panels[0].plot([3], [WANTED], marker="*", ms=11, color="black", ls="")
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(
+        [*handles, *wanted], [*labels, "wanted"], loc="outside upper center", ncols=4, frameon=False
+    )
     figure.savefig(path, dpi=90)
 
 

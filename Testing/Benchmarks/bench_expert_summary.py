@@ -162,7 +162,7 @@ def _of_bounds(of: Sequence[Record]) -> Record:
 
 _ENDS = ("consensus", "ceiling")
 _DRAWN = ("another", "reread")
-"""Single drawings, which overlap less than an outline that is made to; the gap is not about them."""
+"""Single drawings, which overlap less than an outline that is made to; they have no gap."""
 
 
 def _measured_bounds(of: Sequence[Record], measure: str) -> Record:

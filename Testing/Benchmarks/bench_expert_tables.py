@@ -152,10 +152,8 @@ def _notes(record: Record) -> Iterator[str]:
         )
     for k, row in record["curve"].items():
         if k in ("1", "3", "20") and row["verdicts"]:
-            said = ", ".join(
-                f"“{name}” {_share([share])}" for name, share in row["verdicts"].items()
-            )
-            yield f"* What the product said after {k} cases: {said}."
+            said = (f"“{name}” {_share([share])}" for name, share in row["verdicts"].items())
+            yield f"* What the product said, number of cases {k}: {', '.join(said)}."
 
 
 def _percent(values: list[float], digits: int = 0) -> str:
