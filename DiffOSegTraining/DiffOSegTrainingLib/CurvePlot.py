@@ -1,7 +1,7 @@
 """The curves of a training in a plot view of Slicer: a table, its series and one chart.
 
-One chart holds both, so that one view is enough: the loss is drawn as a share of what it was at the
-first step, beside Dice, which also lies between 0 and 1. The table has the loss itself too.
+One chart holds both, so that one view is enough: the loss is drawn as a share of its highest value,
+beside Dice, which also lies between 0 and 1. The table has the loss itself too.
 """
 
 import math
@@ -106,8 +106,8 @@ class CurvePlot:
         keys = {_LOSS: "loss", _DICE: "dice", _CONSENSUS: "consensus", _BEST: "best"}
         for name, key in keys.items():
             columns[name] = [_number(point.get(key)) for point in self._points]
-        first = next((loss for loss in columns[_LOSS] if loss > 0), math.nan)
-        columns[_SHARE] = [loss / first for loss in columns[_LOSS]]
+        highest = max((loss for loss in columns[_LOSS] if loss > 0), default=math.nan)
+        columns[_SHARE] = [loss / highest for loss in columns[_LOSS]]
         return columns
 
     def _fillChart(self, table: Any, columns: Mapping[str, list[float]]) -> None:
@@ -137,7 +137,7 @@ class CurvePlot:
     def _seriesNames(self) -> dict[str, str]:
         best = next((p["best_name"] for p in self._points if p.get("best_name")), "")
         return {
-            _SHARE: _("Loss, 1 at the start"),
+            _SHARE: _("Loss, 1 at its highest"),
             _DICE: self._expertName,
             _CONSENSUS: _("Consensus"),
             _BEST: _("{name}, the best of the known").format(name=best) if best else _BEST,

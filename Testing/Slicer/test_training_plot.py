@@ -60,7 +60,7 @@ def test_the_experts_dice_the_loss_and_two_flat_lines_are_drawn_over_the_steps(p
     assert drawn(curves["Reader A"]) == ([0, 10], [0.79, 0.85])
     assert drawn(curves["Consensus"]) == ([0, 10], [0.79, 0.79])
     assert drawn(curves["Expert 3, the best of the known"]) == ([0, 10], [0.81, 0.81])
-    assert drawn(curves["Loss, 1 at the start"]) == ([0, 10], [1, 0.25])
+    assert drawn(curves["Loss, 1 at its highest"]) == ([0, 10], [1, 0.25])
     assert curves["Consensus"].GetColor() == pytest.approx(CONSENSUS_COLOR)
     assert chartNode().GetTitle() == "Teaching Reader A"
 
@@ -75,7 +75,7 @@ def test_with_one_case_there_is_only_the_loss(plot):
     plot.add(lossOnly(0, 2.0))
     plot.add(lossOnly(5, 1.0))
     assert {name: drawn(node) for name, node in series().items()} == {
-        "Loss, 1 at the start": ([0, 5], [1, 0.5])
+        "Loss, 1 at its highest": ([0, 5], [1, 0.5])
     }
 
 
@@ -88,10 +88,16 @@ def test_dice_that_is_not_measured_at_every_step_leaves_gaps(plot):
     assert y[1] == 0.8
 
 
+def test_a_loss_that_rises_stays_below_the_legend(plot):
+    for step, loss in enumerate((0.2, 0.5, 0.1)):
+        plot.add(lossOnly(step, loss))
+    assert drawn(series()["Loss, 1 at its highest"])[1] == pytest.approx([0.4, 1, 0.2])
+
+
 def test_a_loss_that_is_no_number_does_no_harm(plot):
     for loss in (math.nan, 0.0, 0.5):
         plot.add(a_point(1, loss=loss))
-    assert drawn(series()["Loss, 1 at the start"])[1][2] == 1
+    assert drawn(series()["Loss, 1 at its highest"])[1][2] == 1
 
 
 def test_the_next_expert_begins_anew_with_the_same_nodes(plot):
