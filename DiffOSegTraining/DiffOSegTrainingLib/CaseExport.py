@@ -15,7 +15,7 @@ from diffoseg.output.seg_nrrd import write_seg_nrrd
 
 from .CaseRows import CaseRow
 from .FileWork import Files, FilesEvent
-from .SceneCases import SceneCase, patientKey, sceneCase
+from .SceneCases import SceneCase, patientKeys, sceneCase
 
 _SLAB_BYTES = 4 << 20
 _TYPES = {
@@ -43,6 +43,7 @@ def exportCases(rows: Sequence[CaseRow], expertName: str, path: Path) -> Files:
     folder = path.with_name(f"{path.stem}-cases")
     folder.mkdir(exist_ok=True)
     scans = list(dict.fromkeys(row.volume for row in rows))
+    patients = patientKeys(rows)
     entries: list[DataEntry] = []
     for number, volumeNode in enumerate(scans, start=1):
         name = f"case-{number:04d}"
@@ -60,7 +61,7 @@ def exportCases(rows: Sequence[CaseRow], expertName: str, path: Path) -> Files:
                     label=folder / f"{name}.seg.nrrd",
                     drawn={segment: case.row.expertName or expertName},
                     region=case.region,
-                    patient=patientKey(case.row),
+                    patient=patients[case.row.id],
                     name=name if len(cases) == 1 else f"{name}-{lesion}",
                 )
             )

@@ -1,9 +1,10 @@
 """One case of the table as the engine needs it: grid, drawing, region, voxels to hand over."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -71,12 +72,14 @@ def sceneCase(row: CaseRow) -> SceneCase:
     return SceneCase(row, SceneInputs.geometryOf(row.volume), mask, region)
 
 
-def describedCase(case: SceneCase, name: str, metadata: ModelMetadata) -> TrainingCase:
+def describedCase(
+    case: SceneCase, name: str, patient: str, metadata: ModelMetadata
+) -> TrainingCase:
     """Return what a training's job says of a case, nothing of the patient in it."""
     start, size = case.carried(metadata)
     return TrainingCase(
         name=name,
-        patient=patientKey(case.row),
+        patient=patient,
         geometry=case.geometry,
         start=start,
         size=size,
@@ -104,11 +107,29 @@ def writeCase(case: SceneCase, described: TrainingCase, index: int, folder: Path
             yield
 
 
-def patientKey(row: CaseRow) -> str:
-    """Return what cases of one patient have in common, and what does not say who that is."""
-    assert row.volume is not None
-    known = row.patient.strip() or _patientItem(row.volume) or row.volume.GetID()
-    return "patient-" + hashlib.sha256(known.casefold().encode()).hexdigest()[:12]
+def patientKeys(rows: Sequence[CaseRow]) -> dict[str, str]:
+    """Return, by row's ID, what cases of one patient have in common and nobody else's.
+
+    A key does not say who the patient is. All cases of a volume are of one patient: the first that
+    a row names, else the one in the subject hierarchy.
+    """
+    named: dict[Any, str] = {}
+    for row in rows:
+        if row.patient.strip():
+            named.setdefault(row.volume, row.patient.strip())
+    found = {row.id: named.get(row.volume) or _patientOf(row.volume) for row in rows}
+    return {rowID: _hidden(patient) for rowID, patient in found.items()}
+
+
+def _hidden(patient: str) -> str:
+    return "patient-" + hashlib.sha256(patient.casefold().encode()).hexdigest()[:12]
+
+
+def _patientOf(volumeNode: "slicer.vtkMRMLScalarVolumeNode | None") -> str:
+    """Return the patient in the subject hierarchy; without one, each volume is one of its own."""
+    if volumeNode is None:
+        return ""
+    return _patientItem(volumeNode) or volumeNode.GetID()
 
 
 def _patientItem(volumeNode: "slicer.vtkMRMLScalarVolumeNode") -> str:

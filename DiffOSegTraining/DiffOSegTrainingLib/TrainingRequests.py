@@ -14,7 +14,23 @@ from diffoseg.job import DeviceChoice
 
 from .CaseChecks import Findings
 from .CaseRows import CaseRow
+from .SceneCases import patientKeys
 from .TrainingParameters import TrainingParameterNode
+
+
+@dataclass(frozen=True)
+class AskedCase:
+    """One case of a training.
+
+    Attributes:
+        row: of the table; a node that is deleted before it is handed over ends the training.
+        number: of the row in the table, from 1.
+        patient: what cases of one patient have in common; see ``SceneCases.patientKeys``.
+    """
+
+    row: CaseRow
+    number: int
+    patient: str
 
 
 @dataclass(frozen=True)
@@ -23,14 +39,14 @@ class TrainingRequest:
 
     Attributes:
         expert: who is taught.
-        rows: the cases; nodes that are deleted before they are handed over end the training.
+        cases: what this expert drew.
         card: of the base model.
         corrects: an expert of that model to begin with; "" for none.
         device, seed: as ``TrainingJob`` has them.
     """
 
     expert: Expert
-    rows: tuple[CaseRow, ...]
+    cases: tuple[AskedCase, ...]
     card: ModelCard
     corrects: str = ""
     device: DeviceChoice = "auto"
@@ -72,7 +88,7 @@ def requestsFor(
         requests.append(
             TrainingRequest(
                 expert=Expert(name, about, colors[-1]),
-                rows=tuple(found),
+                cases=tuple(found),
                 card=card,
                 corrects=parameters.corrects,
                 device=cast(DeviceChoice, parameters.device),
@@ -103,15 +119,17 @@ def _teachable(parameters: TrainingParameterNode) -> ModelCard:
 
 def _casesByExpert(
     wanted: str, own: str, rows: Sequence[CaseRow], checks: Sequence[Findings | None]
-) -> Mapping[str, list[CaseRow]]:
+) -> Mapping[str, list[AskedCase]]:
     """Return whose cases are to be learnt, by the first spelling of a name."""
-    cases: dict[str, list[CaseRow]] = {}
+    patients = patientKeys(rows)
+    cases: dict[str, list[AskedCase]] = {}
     spelt: dict[str, str] = {}
     for number, (row, found) in enumerate(zip(rows, checks, strict=True), start=1):
         name = row.expertName.strip() or own
         if not wanted or name_key(name) == name_key(wanted):
             _requireFine(number, name, found)
-            cases.setdefault(spelt.setdefault(name_key(name), name), []).append(row)
+            case = AskedCase(row, number, patients[row.id])
+            cases.setdefault(spelt.setdefault(name_key(name), name), []).append(case)
     if not cases and wanted:
         raise InputError(
             _("There are no cases of {name}. Say in the table which are.").format(name=wanted)

@@ -18,10 +18,9 @@ from DiffOSegLib import LocalExperts
 from DiffOSegLib.WorkerClient import CANCELLED, Message, WorkerClient
 
 from .Autosave import TrainingFolder
-from .CaseRows import CaseRow
 from .Faults import inWords
 from .SceneCases import describedCase, sceneCase, writeCase
-from .TrainingRequests import TrainingRequest
+from .TrainingRequests import AskedCase, TrainingRequest
 
 _STEP_SECONDS = 0.01  # steps are begun for so long in one tick
 
@@ -178,17 +177,17 @@ class Training:
 
     def _prepare(self) -> Iterator[None]:
         """Write all experts' cases, so that the scene is of no more concern when it begins."""
-        total = sum(len(stage.request.rows) for stage in self._stages if stage.request is not None)
+        total = sum(len(stage.request.cases) for stage in self._stages if stage.request is not None)
         done = 0
         for stage in self._stages:
             if stage.request is None:
                 continue
             stage.folder = TrainingFolder.new()
             described = []
-            for index, row in enumerate(stage.request.rows):
+            for index, asked in enumerate(stage.request.cases):
                 self._tell("preparing", _handingOver(done + 1, total), fraction=done / total)
                 yield
-                described.append((yield from _written(row, index, stage)))
+                described.append((yield from _written(asked, index, stage)))
                 done += 1
             request = stage.request
             TrainingJob(
@@ -296,14 +295,14 @@ class Training:
             logging.exception("DiffOSeg Training: a listener of a training failed")
 
 
-def _written(row: CaseRow, index: int, stage: _Stage) -> Generator[None, None, Any]:
+def _written(asked: AskedCase, index: int, stage: _Stage) -> Generator[None, None, Any]:
     """Write one case; return what the job says of it."""
     assert stage.request is not None
     assert stage.folder is not None
-    number = str(index + 1)
+    number = str(asked.number)
     try:
-        case = sceneCase(row)
-        described = describedCase(case, number, stage.request.card.metadata)
+        case = sceneCase(asked.row)
+        described = describedCase(case, number, asked.patient, stage.request.card.metadata)
     except InputError as error:
         raise InputError(
             _("Case {number}: {problem}").format(number=number, problem=error)

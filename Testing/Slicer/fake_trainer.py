@@ -84,7 +84,9 @@ def train(job_id, folder):
             say(event="error", id=job_id, code=4, sentence="Stopped.", details="")
             return
         time.sleep(STEP_SECONDS)
-        checkpoint.write_text(str(step + 1))
+        part = checkpoint.with_suffix(".part")
+        part.write_text(str(step + 1))
+        part.replace(checkpoint)  # whole, whenever it is killed
         left = (STEPS - step - 1) * STEP_SECONDS
         say(event="progress", id=job_id, done=step + 1, total=STEPS, what="Learning",
             seconds_left=left)  # fmt: skip

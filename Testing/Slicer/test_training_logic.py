@@ -175,19 +175,31 @@ def test_the_worker_gets_what_was_drawn_and_nothing_of_the_patient(ready):
 
 
 def test_cases_of_one_patient_are_known_as_such(ready):
-    from DiffOSegTrainingLib.SceneCases import patientKey
+    from DiffOSegTrainingLib.SceneCases import patientKeys
 
     first, second = (row.id for row in ready.rows()[:2])
     ready.setRow(first, patient="Mr Smith")
     ready.setRow(second, patient="mr smith ")
 
-    keys = [patientKey(row) for row in ready.rows()]
+    keys = list(patientKeys(ready.rows()).values())
     assert keys[0] == keys[1] != keys[2]
     assert "mith" not in "".join(keys)
 
 
+def test_all_cases_of_a_volume_are_of_one_patient(logic):
+    from DiffOSegTrainingLib.SceneCases import patientKeys
+
+    a_case(1, {"A": a_mask(), "B": a_mask(shrink=4)})
+    a_case(2)
+    logic.addAllPairs()
+    logic.setRow(logic.rows()[1].id, patient="Mr Smith")
+
+    keys = list(patientKeys(logic.rows()).values())
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_the_patient_in_the_subject_hierarchy_counts(ready):
-    from DiffOSegTrainingLib.SceneCases import patientKey
+    from DiffOSegTrainingLib.SceneCases import patientKeys
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Mr Smith")
@@ -195,7 +207,7 @@ def test_the_patient_in_the_subject_hierarchy_counts(ready):
         study = hierarchy.CreateStudyItem(patient, "CT")
         hierarchy.SetItemParent(hierarchy.GetItemByDataNode(row.volume), study)
 
-    keys = [patientKey(row) for row in ready.rows()]
+    keys = list(patientKeys(ready.rows()).values())
     assert keys[0] == keys[1] != keys[2]
 
 

@@ -131,6 +131,20 @@ def test_a_node_that_is_deleted_before_it_is_handed_over_ends_it_in_words(ready)
     assert kept_folders() == []
 
 
+def test_a_case_is_told_of_by_its_number_in_the_table(ready):
+    logic = ready(cases=3)
+    logic.setRow(logic.rows()[0].id, expertName="Ben")
+    looked_at(logic)
+
+    def listen(event):
+        if event.sentence.startswith("Handing over case 2"):
+            slicer.mrmlScene.RemoveNode(slicer.util.getNode("Drawn 2"))
+
+    followed = FollowedTraining(logic, lambda hear: logic.start("Ann", hear), listen).to_the_end()
+
+    assert followed.end.sentence.startswith("Case 3: Drawn 2 is no longer in the scene.")
+
+
 def test_a_volume_that_is_deleted_while_it_is_written_does_no_harm(ready):
     logic = ready(cases=1, size=(200, 200, 60), spacing=(0.3, 0.3, 0.5))
     followed = FollowedTraining(logic)
