@@ -6,15 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from a_lesson import NAME, a_base, a_list, a_training, some_cases
 
+from diffoseg.errors import CancelledError
 from diffoseg.local_expert import LocalExpert, load_expert
+from diffoseg.training.expert_settings import ExpertSettings
 from diffoseg.training_job import RESULT
 from diffoseg.weights import save_model
+from diffoseg.worker_answers import Engine
+from diffoseg.worker_training import train
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="Windows cannot fork"),
@@ -35,15 +40,12 @@ def base(tmp_path_factory) -> Path:
 def processes():
     """Processes that are there at once: torch is loaded before they part."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_expert_resume", "diffoseg.worker_training"])
+    context.set_forkserver_preload(["test_expert_resume"])
     return context
 
 
 def teach(folder: Path) -> None:
     """Do what the worker does, from loading the model on."""
-    from diffoseg.worker_answers import Engine
-    from diffoseg.worker_training import train
-
     train(Engine(), folder, lambda: True, lambda: False, lambda event: None)
 
 
@@ -83,6 +85,35 @@ def test_twenty_kills_at_any_moment_change_nothing(processes, base, tmp_path):
             else:
                 assert process.exitcode == 0
         assert_same(load_expert(folder / RESULT), truth)
+
+
+def test_cancels_at_any_moment_change_nothing(base, tmp_path):
+    """And one is heard while the cases are read and encoded, and the others drawn, as well."""
+    engine = Engine()
+
+    def asked(folder: Path, most: float) -> int:
+        """Train until that many questions whether to stop have been answered no."""
+        questions = 0
+
+        def cancelled() -> bool:
+            nonlocal questions
+            questions += 1
+            return questions > most
+
+        with suppress(CancelledError):
+            train(engine, folder, lambda: True, cancelled, lambda event: None)
+        return questions
+
+    whole, parts = (a_training(tmp_path / name, base) for name in ("whole", "parts"))
+    most = asked(whole, np.inf)
+    assert most > ExpertSettings().steps + len(some_cases(3)) + 3  # encoding, Ann, Bob, consensus
+
+    random, lives = np.random.default_rng(1), 0
+    while not (parts / RESULT).exists():
+        asked(parts, random.integers(most // 2))
+        lives += 1
+    assert lives > 3
+    assert_same(load_expert(parts / RESULT), load_expert(whole / RESULT))
 
 
 def stopped(command: list[str], out: Path, how: signal.Signals) -> str:
