@@ -6,6 +6,7 @@ while a Slicer works on it; the operating system unlocks it however that Slicer 
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -154,10 +155,16 @@ def _described(path: Path) -> AutosavedTraining:
 
 
 def _folders() -> list[Path]:
+    """Return the folders that are surely trainings': people may keep others there."""
     try:
-        return [path for path in autosaves().iterdir() if path.is_dir() and not path.is_symlink()]
+        return [path for path in autosaves().iterdir() if _isOurs(path)]
     except OSError:
         return []
+
+
+def _isOurs(path: Path) -> bool:
+    isNamed = re.fullmatch("[0-9a-f]{32}", path.name) is not None
+    return isNamed and not path.is_symlink() and (path / _LOCK).is_file()
 
 
 def _locked(file: BinaryIO) -> bool:

@@ -272,10 +272,14 @@ def test_other_files_beside_the_trainings_are_left_alone(logic, experts):
     trainings.mkdir(parents=True)
     (trainings / "notes.txt").write_text("mine")
     (trainings / "link").symlink_to(experts.parent)
+    for name in ("my scans", "0123456789abcdef" * 2):
+        (trainings / name).mkdir()
+        (trainings / name / "scan.nrrd").write_text("mine")
 
     assert logic.resumable() == ()
     assert (trainings / "notes.txt").is_file()
     assert (trainings / "link").is_symlink()
+    assert len(list(trainings.rglob("scan.nrrd"))) == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights")

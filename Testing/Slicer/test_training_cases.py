@@ -475,6 +475,7 @@ def test_a_small_turn_of_a_large_grid_is_no_shift(logic):
 # Many
 
 
+@pytest.mark.slow
 def test_two_hundred_rows_are_quick(logic):
     _, drawn = a_case(0, {f"S{n}": a_mask() for n in range(200)})
     ticks = []

@@ -324,6 +324,7 @@ def test_a_listener_may_tick_and_begin_the_next_training(ready):
 # Large ones
 
 
+@pytest.mark.slow
 def test_large_volumes_do_not_hold_slicer_up(ready):
     logic = ready(cases=0)
     volume = a_volume("Large", (400, 400, 160), (0.5, 0.5, 1.0))
@@ -339,6 +340,7 @@ def test_large_volumes_do_not_hold_slicer_up(ready):
     assert sorted(followed.ticks)[-3] < 0.1
 
 
+@pytest.mark.slow
 def test_many_cases_take_no_more_memory_than_one(ready):
     resource = pytest.importorskip("resource")
     logic = ready(cases=0)
