@@ -237,37 +237,6 @@ def test_the_segment_editors_effect_draws_like_the_expert_too(way):
     slicer.mrmlScene.RemoveNode(stage.segmentation)
 
 
-@needs_proc
-def test_a_training_that_was_killed_and_cancelled_ends_with_the_same_expert(way):
-    from DiffOSegLib import LocalExperts
-
-    training, ui = way.training.logic, way.training.ui
-    ui.expertNameLineEdit.setText("The same again")
-    waitFor(lambda: ui.startButton.enabled, lambda: ui.startButton.toolTip)
-    ui.startButton.click()
-    waitInEventLoop(lambda: ui.progressBar.value > 0 and "left" in ui.statusLabel.text)
-    os.kill(training._worker.pid, signal.SIGKILL)
-    waitInEventLoop(lambda: training.activeTraining is None)
-    assert ui.statusLabel.text
-
-    ui.resumeButton.click()
-    waitInEventLoop(lambda: ui.progressBar.value > 0 and "left" in ui.statusLabel.text)
-    begun = time.monotonic()
-    ui.startButton.click()
-    waitInEventLoop(lambda: training.activeTraining is None)
-    print(f"cancelled within {time.monotonic() - begun:.2f} s: {ui.statusLabel.text}")
-    assert time.monotonic() - begun < 2.5
-
-    ui.resumeButton.click()
-    waitInEventLoop(lambda: training.activeTraining is None, seconds=900)
-    experts = {card.name: load_expert(card.path) for card in LocalExperts.library().cards()}
-    again = experts["The same again"]
-    assert np.array_equal(again.code, experts[NAME].code)
-    assert again.presence_bias == experts[NAME].presence_bias
-    LocalExperts.library().delete(LocalExperts.library().cards()[-1])
-    LocalExperts.changed()
-
-
 @pytest.fixture
 def folder(tmp_path):
     return ROOT / "Resources" / "Screenshots" if KEPT else tmp_path
@@ -302,3 +271,34 @@ def test_picture_of_the_fourth_case_as_everybody_draws_it(way, folder, tmp_path)
     assert cutOff(frame) == []
     assert saveBesideViews(frame, folder / "taught_expert.png", tmp_path)
     ui.gridButton.click()
+
+
+@needs_proc
+def test_a_training_that_was_killed_and_cancelled_ends_with_the_same_expert(way):
+    from DiffOSegLib import LocalExperts
+
+    training, ui = way.training.logic, way.training.ui
+    ui.expertNameLineEdit.setText("The same again")
+    waitFor(lambda: ui.startButton.enabled, lambda: ui.startButton.toolTip)
+    ui.startButton.click()
+    waitInEventLoop(lambda: ui.progressBar.value > 0 and "left" in ui.statusLabel.text)
+    os.kill(training._worker.pid, signal.SIGKILL)
+    waitInEventLoop(lambda: training.activeTraining is None)
+    assert ui.statusLabel.text
+
+    ui.resumeButton.click()
+    waitInEventLoop(lambda: ui.progressBar.value > 0 and "left" in ui.statusLabel.text)
+    begun = time.monotonic()
+    ui.startButton.click()
+    waitInEventLoop(lambda: training.activeTraining is None)
+    print(f"cancelled within {time.monotonic() - begun:.2f} s: {ui.statusLabel.text}")
+    assert time.monotonic() - begun < 2.5
+
+    ui.resumeButton.click()
+    waitInEventLoop(lambda: training.activeTraining is None, seconds=900)
+    experts = {card.name: load_expert(card.path) for card in LocalExperts.library().cards()}
+    again = experts["The same again"]
+    assert np.array_equal(again.code, experts[NAME].code)
+    assert again.presence_bias == experts[NAME].presence_bias
+    LocalExperts.library().delete(LocalExperts.library().cards()[-1])
+    LocalExperts.changed()
