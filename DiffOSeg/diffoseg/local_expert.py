@@ -42,6 +42,7 @@ FORMAT_VERSION = 1
 _LARGEST_FILE = 1024**2
 _WIDEST_CODE = 4096
 _GREATEST = 1000.0  # any code or bias that is of use is far smaller
+_MOST_CASES = 10**6  # that are told of in a sentence; a file may say anything
 _HASH = re.compile("[0-9a-f]{64}")
 _PARTS = ("expert", "base", "training", "code_version")
 
@@ -218,7 +219,9 @@ def renamed(expert: LocalExpert, name: str) -> LocalExpert:
 def summary_of(training: Mapping[str, Any]) -> str:
     """Return in plain words how good an expert was on held-out cases; "" where it is not said."""
     cases, validation = training.get("cases"), training.get("validation")
-    if type(cases) is not int or cases < 1 or not isinstance(validation, Mapping):
+    if type(cases) is not int or not 1 <= cases <= _MOST_CASES:
+        return ""
+    if not isinstance(validation, Mapping):
         return ""
     some = f"With {cases} case{'s' if cases > 1 else ''}"
     verdict = validation.get("verdict")
@@ -226,15 +229,23 @@ def summary_of(training: Mapping[str, Any]) -> str:
         more = "Add a second case" if cases == 1 else "Add a case of another patient"
         return f"{some} there is none left to check it on. {more} before you rely on it."
     dice, consensus = validation.get("dice"), validation.get("consensus")
-    if verdict not in ("use", "like consensus") or not (is_number(dice) and is_number(consensus)):
+    if verdict not in ("use", "like consensus") or not (_is_share(dice) and _is_share(consensus)):
         return ""
     found = f"{some}: Dice {dice:.2f} on held-out cases; consensus {consensus:.2f}."
     if verdict == "use":
-        return f"{found} Use it."
+        return f"{found} Use it.{_nearer(validation, dice)}"
     return (
         f"{found} No better than the consensus: not enough cases, or this expert draws like the"
         " consensus."
     )
+
+
+def _nearer(validation: Mapping[str, Any], dice: float) -> str:
+    """Return a sentence on an expert of the model who comes nearer; "" where there is none."""
+    name, best = validation.get("best_name"), validation.get("best")
+    if not (isinstance(name, str) and _is_share(best) and round(best, 2) > round(dice, 2)):
+        return ""
+    return f" The model's own {one_line(name)} comes nearer ({best:.2f}): compare the two."
 
 
 def _opened(path: Path) -> tuple[dict[str, str], dict[str, Any], bytes]:
@@ -273,9 +284,11 @@ def _check_format(file: str, texts: Mapping[str, str]) -> None:
 def _values(file: str, header: Mapping[str, Any], tensors: bytes) -> tuple[np.ndarray, float]:
     """Return code and bias, once the header tells of these two and nothing else."""
     width = len(tensors) // 4 - 1
+    if width < 1 or len(tensors) % 4:
+        raise _no_expert(file)
     expected = {"code": _entry(width, 0), "presence_bias": _entry(1, 4 * width)}
     found = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    if len(tensors) % 4 or found != expected:
+    if found != expected:
         raise _no_expert(file)
     *code, bias = np.frombuffer(tensors, "<f4")
     return np.array(code, np.float32), float(bias)
@@ -298,6 +311,10 @@ def _expert(described: Mapping[str, Any]) -> Expert:
             raise TypeError
         color = (float(red), float(green), float(blue))
     return Expert(_text(described["name"]), one_line(_text(described["description"])), color)
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 1
 
 
 def _text(value: Any) -> str:

@@ -77,7 +77,9 @@ def rewritten(
     plain = json.dumps(told, sort_keys=True, separators=(",", ":"))
     header["__metadata__"]["checksum"] = hashlib.sha256(plain.encode()).hexdigest()
     written = json.dumps(header | entries).encode()
-    path.write_bytes(struct.pack("<Q", len(written)) + written + (tail or content[end:]))
+    path.write_bytes(
+        struct.pack("<Q", len(written)) + written + (content[end:] if tail is None else tail)
+    )
     return path
 
 
@@ -135,6 +137,10 @@ def test_a_hostile_description_is_a_short_weights_error(tmp_path, texts):
     assert str(tmp_path) not in str(caught.value)
 
 
+def a_row(count: int, start: int) -> dict:
+    return {"dtype": "F32", "shape": [count], "data_offsets": [start, start + 4 * count]}
+
+
 @pytest.mark.parametrize(
     ("entries", "tail"),
     [
@@ -152,6 +158,8 @@ def test_a_hostile_description_is_a_short_weights_error(tmp_path, texts):
         ({}, struct.pack("<5f", 0, 0, 0, 0, math.inf)),
         ({}, struct.pack("<5f", 1e30, 0, 0, 0, 0)),
         ({}, struct.pack("<5f", 0, 0, 0, 0, 0)),
+        ({"code": a_row(-1, 0), "presence_bias": a_row(1, -4)}, b""),
+        ({"code": a_row(0, 0), "presence_bias": a_row(1, 0)}, bytes(4)),
     ],
 )
 def test_tensors_that_are_not_an_experts_are_refused(tmp_path, entries, tail):

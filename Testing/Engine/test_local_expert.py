@@ -149,6 +149,7 @@ def test_the_hash_is_of_what_an_expert_computes_and_not_of_its_name():
 
 MEASURED = {"verdict": "use", "dice": 0.861, "consensus": 0.79}
 USE = "With 4 cases: Dice 0.86 on held-out cases; consensus 0.79. Use it."
+NEARER = "The model's own Expert 2 comes nearer (0.87): compare the two."
 ALIKE = (
     "With 4 cases: Dice 0.80 on held-out cases; consensus 0.79. No better than the consensus: not"
     " enough cases, or this expert draws like the consensus."
@@ -164,6 +165,8 @@ ONE_PATIENT = (
     ("cases", "validation", "sentence"),
     [
         (4, MEASURED, USE),
+        (4, MEASURED | {"best": 0.864, "best_name": "Expert 2"}, USE),
+        (4, MEASURED | {"best": 0.87, "best_name": "Expert 2"}, f"{USE} {NEARER}"),
         (4, MEASURED | {"dice": 0.8, "verdict": "like consensus"}, ALIKE),
         (1, {"verdict": "unproven", "dice": None}, ONE),
         (3, {"verdict": "unproven"}, ONE_PATIENT),
@@ -173,6 +176,9 @@ ONE_PATIENT = (
         (4, [], ""),
         (4, MEASURED | {"dice": "1"}, ""),
         (4, MEASURED | {"verdict": ["use"]}, ""),
+        (4, MEASURED | {"dice": 1e300}, ""),
+        (4, MEASURED | {"consensus": -0.1}, ""),
+        (10**30, MEASURED, ""),
     ],
 )
 def test_the_result_is_said_in_a_plain_sentence(cases, validation, sentence):
