@@ -344,6 +344,7 @@ class _State:
         if not self.lesson.folds:
             return {"folds": 0, "cases": 0, "verdict": "unproven"}
         consensus, _ = self.compared
+        better = round(point.dice, 2) > round(point.consensus, 2)  # as far as people are told
         return {
             "folds": self.lesson.folds,
             "cases": len(by_case),
@@ -352,7 +353,7 @@ class _State:
             "best": point.best,
             "best_name": point.best_name,
             "better": float((by_case > consensus).mean()),
-            "verdict": "use" if point.dice > point.consensus else "like consensus",
+            "verdict": "use" if better else "like consensus",
         }
 
     def save(self, folder: Path) -> None:
