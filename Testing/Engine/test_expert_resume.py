@@ -40,7 +40,7 @@ def base(tmp_path_factory) -> Path:
 def processes():
     """Processes that are there at once: torch is loaded before they part."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_expert_resume"])
+    context.set_forkserver_preload(["diffoseg.worker_training", "SimpleITK", "pytest"])
     return context
 
 
