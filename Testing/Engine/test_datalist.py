@@ -135,7 +135,8 @@ def test_a_written_list_is_read_as_the_same_entries(folder):
         (BOTH | {"experts": {}}, 'needs "experts" as'),
         (BOTH | {"experts": {"One": None}}, "cannot be an expert's name"),
         (BOTH | {"experts": {"One": "A"}, "segment": "One"}, "beside it"),
-        (BOTH | {"segment": 1}, "no short text"),
+        (BOTH | {"segment": 1}, "is no text"),
+        (BOTH | {"image": "a" * 5000}, "there is no file a{200}\\."),
         (BOTH | {"patient": [1]}, "no short text"),
         (BOTH | {"name": "a\nb"}, "no short text"),
         (BOTH | {"region": [1, 2, 3]}, 'needs "region" as'),
@@ -278,6 +279,29 @@ def test_files_may_have_any_name(folder, name):
     np.testing.assert_array_equal(case.masks["Dr. Ö/\\'\""], ONE)
     assert case.name.isprintable()
     assert not set(case.name) & set('/\\:*?"<>|')
+
+
+@pytest.mark.parametrize(
+    "name", ["Lesion ", " L", "tab\there", "new\nline", "x:=y", "\u200b", "É" * 300]
+)
+@pytest.mark.parametrize("how", ["segment", "experts"])
+def test_segments_may_have_any_name(folder, name, how):
+    image = image_of(ONE.astype(np.uint8), STRAIGHT)
+    image.SetMetaData("Segment0_ID", "Segment_1")
+    image.SetMetaData("Segment0_Name", name)
+    sitk.WriteImage(image, str(folder / "odd.seg.nrrd"))
+    said = {"segment": name, "expert": "Ann"} if how == "segment" else {"experts": {name: "Ann"}}
+    path = a_list(folder, BOTH | {"label": "odd.seg.nrrd"} | said)
+    write_datalist(path, read_datalist(path).entries)
+
+    np.testing.assert_array_equal(read_datalist(path).cohort("Ann")[0].masks["Ann"], ONE)
+
+
+def test_spaces_about_an_expert_s_name_are_nobody_else(folder):
+    path = a_list(
+        folder, BOTH | {"experts": {"One": "Ann ", "Two": " Bob"}}, MASK | {"expert": "Ann"}
+    )
+    assert read_datalist(path).experts == ("Ann", "Bob")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file names that are not text")

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..catalog import one_line
 from ..errors import InputError
 from ..experts import check_name
 from ..geometry import Box
@@ -47,7 +48,7 @@ class DataList:
         names = (name for entry in self.entries for name in entry.drawn.values() if name)
         return tuple(dict.fromkeys(names))
 
-    def cohort(self, expert: str | None = None) -> "DataCohort":
+    def cohort(self, expert: str | None = None) -> DataCohort:
         """Return the cases, which are read when one is asked for.
 
         What is drawn on one image within the same region is one case, whichever entries it is
@@ -180,8 +181,8 @@ def _entry_of(values: Any, default: str, folder: Path, where: str) -> DataEntry:
         name=_text_of(values, "name", where),
     )
     for path in (entry.image, entry.label):
-        if not path.exists():
-            raise InputError(f"{where}: there is no file {path.name}. Check its name and folder.")
+        if not os.path.exists(path):  # noqa: PTH110  # Path.exists raises on names too long
+            raise InputError(f"{where}: there is no file {one_line(path.name)}. Check its folder.")
     return entry
 
 
@@ -204,34 +205,40 @@ def _text_of(values: Mapping[str, Any], key: str, where: str) -> str:
 def _drawn_of(values: Mapping[str, Any], default: str, where: str) -> dict[str, str]:
     """Return who drew which segment."""
     if "experts" not in values:
-        return {_text_of(values, "segment", where): _expert_of(values, default, where)}
+        return {_segment_of(values, where): _expert_of(values, default, where)}
     drawn = values["experts"]
     if not isinstance(drawn, dict) or not drawn or "expert" in values or "segment" in values:
         raise InputError(
             f'{where} needs "experts" as {{"segment\'s name": "expert\'s name"}}, without "expert"'
             ' or "segment" beside it. Correct it.'
         )
-    for expert in drawn.values():
-        _require_expert(expert, where)
-    return drawn
+    return {segment: _checked_expert(expert, where) for segment, expert in drawn.items()}
+
+
+def _segment_of(values: Mapping[str, Any], where: str) -> str:
+    """Return a segment's name as it is in its file, where it may be any text."""
+    segment = values.get("segment")
+    if segment is None:
+        return ""
+    if not isinstance(segment, str):
+        raise InputError(f'"segment" of {_inside(where)} is no text. Correct or remove it.')
+    return segment
 
 
 def _expert_of(values: Mapping[str, Any], default: str, where: str) -> str:
     """Return the expert that is named, or who it is where nobody is."""
     expert = values.get("expert")
-    if expert in (None, ""):
-        return default
-    _require_expert(expert, where)
-    return str(expert)
+    return default if expert in (None, "") else _checked_expert(expert, where)
 
 
-def _require_expert(name: Any, where: str) -> None:
+def _checked_expert(name: Any, where: str) -> str:
     try:
         check_name(name if isinstance(name, str) else "")
     except InputError:
         raise InputError(
             f"{where}: {name!r:.80} cannot be an expert's name. Choose another one."
         ) from None
+    return str(name).strip()
 
 
 def _box_of(values: Any, where: str) -> Box:

@@ -13,6 +13,7 @@ from typing import overload
 import numpy as np
 
 from ..case_checks import OUTSIDE, other_grid
+from ..catalog import one_line
 from ..errors import InputError
 from ..geometry import Box, Geometry
 from ..output.seg_nrrd import read_seg_nrrd
@@ -100,7 +101,7 @@ def _drawings(entry: DataEntry) -> Iterator[tuple[str, np.ndarray, Geometry]]:
         yield entry.drawn[""], array, grid
         return
     found, grid = read_seg_nrrd(entry.label)
-    listed = ", ".join(list(found)[:_MOST_LISTED])
+    listed = ", ".join(map(one_line, list(found)[:_MOST_LISTED]))
     for segment, expert in entry.drawn.items():
         if not segment and len(found) > 1:
             raise InputError(
@@ -108,7 +109,7 @@ def _drawings(entry: DataEntry) -> Iterator[tuple[str, np.ndarray, Geometry]]:
                 ' by "experts".'
             )
         if segment and segment not in found:
-            raise InputError(f"{name} has no segment {segment}. It has: {listed}.")
+            raise InputError(f"{name} has no segment {one_line(segment)}. It has: {listed}.")
         yield expert, found[segment or next(iter(found))], grid
 
 
