@@ -84,7 +84,7 @@ class ExpertLibrary:
             for card in self.cards():
                 if (card.name, card.hash) == (expert.name, expert.hash):
                     return card
-            self._check_free(expert, expert.name)
+            self._check_free(expert)
             goal = self._unused(self.folder, expert.name)
             save_expert(expert, goal)
         return card_of(expert, goal)
@@ -93,7 +93,7 @@ class ExpertLibrary:
         """Give an expert another name; raises InputError where it is taken or cannot be one."""
         with self._locked():
             other = renamed(self._still(card), name.strip())
-            self._check_free(other, name, besides=card.path)
+            self._check_free(other, besides=card.path)
             save_expert(other, card.path)  # at once, under the file's old name
             return card_of(other, self._moved(card.path, card.path.parent, other.name))
 
@@ -119,9 +119,12 @@ class ExpertLibrary:
 
     def _files(self) -> list[Path]:
         """Return the enabled experts' files, then the disabled ones', each sorted."""
+        return [file for file in self._named(f"*{SUFFIX}") if not file.name.startswith(".")]
+
+    def _named(self, pattern: str) -> list[Path]:
+        """Return what lies in the two folders and is named like this, the enabled ones' first."""
         folders = (self.folder, self.folder / _DISABLED)
-        found = [file for folder in folders for file in sorted(folder.glob(f"*{SUFFIX}"))]
-        return [file for file in found if not file.name.startswith(".")]
+        return [file for folder in folders for file in sorted(folder.glob(pattern))]
 
     def _read(self) -> tuple[tuple[ExpertCard, ...], tuple[tuple[Path, str], ...]]:
         cards: list[ExpertCard] = []
@@ -146,7 +149,8 @@ class ExpertLibrary:
         """Return the names that each available model's own experts have, by its hash."""
         return {card.hash: set(map(name_key, card.panel.names)) for card in available_cards()}
 
-    def _check_free(self, expert: LocalExpert, name: str, besides: Path | None = None) -> None:
+    def _check_free(self, expert: LocalExpert, besides: Path | None = None) -> None:
+        name = expert.name
         taken = {name_key(card.name) for card in self.cards() if card.path != besides}
         if name_key(name) in taken:
             raise InputError(
@@ -200,7 +204,7 @@ class ExpertLibrary:
                     msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
                 else:
                     fcntl.flock(lock, fcntl.LOCK_EX)
-                for part in self.folder.rglob(".*.part"):  # of who was killed while writing
+                for part in self._named(f".*{SUFFIX}.*.part"):  # of who was killed while writing
                     part.unlink()
             yield
 

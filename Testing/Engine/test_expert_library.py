@@ -315,8 +315,14 @@ def test_a_kill_at_any_moment_loses_no_expert_and_doubles_none(library):
     assert files(library) == []  # no half-written rest of what describes a person
 
 
-def test_what_a_kill_left_half_written_goes_with_the_next_change(library):
+def test_what_a_kill_left_half_written_goes_with_the_next_change_and_nothing_else(library):
     card = added(library)
     (library.folder / f".cleo{SUFFIX}.1234.part").write_bytes(b"half")
+    others = [f".part-1-scan{SUFFIX}", ".scan.nrrd.part", f"deeper/.cleo{SUFFIX}.1234.part"]
+    (library.folder / "deeper").mkdir()
+    for other in others:  # as where one's experts lie in a folder with much else
+        (library.folder / other).write_bytes(b"half")
+
     library.set_enabled(card, False)
-    assert files(library) == [f"disabled/cleo{SUFFIX}"]
+
+    assert set(files(library)) == {*others, "deeper", f"disabled/cleo{SUFFIX}"}
