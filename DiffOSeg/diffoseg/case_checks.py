@@ -16,7 +16,7 @@ from .geometry import Box, Geometry, ModelGrid
 from .intensity import IntensityMapping
 from .metadata import ModelMetadata
 from .same_grid import SharedGrid
-from .training_job import marked_box, marked_voxels
+from .training_job import inside_region, marked_box, marked_voxels
 
 _CLIPPED_SHARE = 0.5  # as where a volume is segmented
 _COARSE_PIXELS = 2.0
@@ -69,13 +69,13 @@ def findings(
         return (_nothing(geometry, mask_geometry),)
     try:
         grid = ModelGrid.fit(geometry, metadata.spacing_mm)
-        grid.window_of(look)
+        judged = inside_region(grid, mask, region)
     except InputError as error:
         return (Finding("error", str(error)),)
     found = [
         *([] if image is None else _intensities(image, grid, look, metadata)),
-        _too_small(mask, grid),
-        _outside_region(geometry, marked, region),
+        _too_small(judged, grid),
+        _outside_region(mask, judged),
         _too_large(mask, grid, region, metadata),
         _spacing(grid, metadata),
     ]
@@ -192,10 +192,8 @@ def _too_small(mask: np.ndarray, grid: ModelGrid) -> Finding | None:
     )
 
 
-def _outside_region(geometry: Geometry, marked: Box | None, region: Box | None) -> Finding | None:
-    if marked is None or region is None:
-        return None
-    if np.all(np.less(marked.lower, region.upper)) and np.all(np.less(region.lower, marked.upper)):
+def _outside_region(mask: np.ndarray, judged: np.ndarray) -> Finding | None:
+    if judged.any() or not mask.any():
         return None
     return Finding(
         "warning",

@@ -202,6 +202,20 @@ def marked_voxels(mask: np.ndarray) -> tuple[Triple, Triple] | None:
     return (i, j, k), (width, height, depth)
 
 
+def inside_region(grid: ModelGrid, mask: np.ndarray, region: Box | None) -> np.ndarray:
+    """Return what of a mask (K, J, I) is judged: all, or what the region's pixels touch.
+
+    Raises InputError where the region lies outside the volume.
+    """
+    if region is None:
+        return mask
+    (i, j, k), (width, height, depth) = grid.region_of(grid.window_of(region))
+    place = np.s_[k : k + depth, j : j + height, i : i + width]
+    inside = np.zeros_like(mask)
+    inside[place] = mask[place]
+    return inside
+
+
 def carried_for_training(
     geometry: Geometry, marked: Box | None, region: Box | None, metadata: ModelMetadata
 ) -> tuple[Triple, Triple]:

@@ -100,6 +100,24 @@ def test_a_segment_smaller_than_a_pixel():
     )
 
 
+def test_with_a_region_only_what_is_marked_in_it_counts():
+    fine = Geometry((200, 200, 8), (0.1, 0.1, 2.0))
+    speck, lesion = np.s_[3, 50:52, 60:62], np.s_[2:5, 120:160, 120:160]
+    about_speck, about_lesion = (
+        fine.crop(start, (60, 60, 4)).bounding_box() for start in ((30, 30, 2), (110, 110, 2))
+    )
+    between = fine.crop((70, 70, 2), (40, 40, 4)).bounding_box()
+    case = {
+        "geometry": fine,
+        "image": an_image(size=fine.size),
+        "mask": a_mask(speck, lesion, size=fine.size),
+    }
+
+    assert found(**case, region=about_lesion) == ()
+    assert "smaller than the model's pixels" in only("error", **case, region=about_speck)
+    assert "Nothing of the segment lies in the region" in only("warning", **case, region=between)
+
+
 def test_coarse_pixels():
     coarse = Geometry(SIZE, (1.6, 1.6, 2.0))
     assert "1.6 mm wide" in only("warning", geometry=coarse)

@@ -16,6 +16,7 @@ from ..errors import CancelledError, InputError
 from ..field_of_view import window_seen
 from ..geometry import GridWindow, ModelGrid
 from ..metadata import ModelMetadata
+from ..training_job import inside_region
 from .slices import SliceSet
 from .windows import around_lesions, tiles_of
 
@@ -153,10 +154,7 @@ def _windows(
     if case.region is None:
         return around_lesions(grid, mask, patch, most)
     answer = grid.window_of(case.region)
-    (i, j, k), (columns, rows, planes) = grid.region_of(answer)
-    place = np.s_[k : k + planes, j : j + rows, i : i + columns]
-    inside = np.zeros_like(mask)
-    inside[place] = mask[place]
+    inside = inside_region(grid, mask, case.region)
     if not inside.any():
         return tiles_of(answer, patch)
     seen = window_seen(answer, patch)
