@@ -11,7 +11,7 @@ from .Run import RunEvent
 
 
 def asHtml(text: str) -> str:
-    """Return plain text for a tool tip, which Qt would read as HTML where a name holds tags."""
+    """Return plain text for where Qt would read a name that holds tags as HTML; it wraps there."""
     lines = escape(text).replace("\n", "<br>")
     return f"<p>{lines}</p>" if text else ""
 

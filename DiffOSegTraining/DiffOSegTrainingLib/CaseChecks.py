@@ -57,7 +57,7 @@ class CaseChecks:
         """
         known = [self._known(row, card) for row in rows]
         keys = [
-            (looked.content, name_key(row.expertName or expertName))
+            (looked.content, name_key(row.drawnBy(expertName)))
             if looked is not None and looked.content is not None
             else row.id
             for row, looked in zip(rows, known, strict=True)

@@ -59,7 +59,7 @@ def exportCases(rows: Sequence[CaseRow], expertName: str, path: Path) -> Files:
                 DataEntry(
                     image=folder / f"{name}.nrrd",
                     label=folder / f"{name}.seg.nrrd",
-                    drawn={segment: case.row.expertName or expertName},
+                    drawn={segment: case.row.drawnBy(expertName)},
                     region=case.region,
                     patient=patients[case.row.id],
                     name=name if len(cases) == 1 else f"{name}-{lesion}",

@@ -76,6 +76,10 @@ class CaseRow:
         """The region's name, likewise."""
         return self._nameOf("roi", self.roi)
 
+    def drawnBy(self, expertName: str) -> str:
+        """Return who drew it, where ``expertName`` is the panel's expert; "" for nobody yet."""
+        return self.expertName.strip() or expertName.strip()
+
     def _nameOf(self, what: str, thing: Any) -> str:
         return (thing.GetName() or "") if thing is not None else self.names.get(what, "")
 

@@ -14,6 +14,7 @@ from slicer.util import VTKObservationMixin
 from diffoseg.catalog import ModelCard, read_card
 from diffoseg.cohorts.datalist import read_datalist
 from diffoseg.errors import InputError, WeightsError
+from diffoseg.experts import name_key
 
 from .CaseChecks import CaseChecks, Findings
 from .CaseExport import exportCases
@@ -134,9 +135,11 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return tuple(dict.fromkeys(row.segmentName for row in self.rows() if row.segmentName))
 
     def expertNames(self) -> tuple[str, ...]:
-        """Return who drew the cases, in the rows' order."""
+        """Return who drew the cases, in the rows' order and by the first spelling of each name."""
         own = self._node().GetParameter("expertName")
-        return tuple(dict.fromkeys(filter(None, (row.expertName or own for row in self.rows()))))
+        names = [row.drawnBy(own) for row in self.rows()]
+        spelt = {name_key(name): name for name in reversed(names) if name}
+        return tuple(dict.fromkeys(spelt[name_key(name)] for name in names if name))
 
     # Files
 
@@ -167,7 +170,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         rows = self.rows()
         if not rows:
             raise InputError(_("There are no cases. Add a volume and its segment first."))
-        own = self._node().GetParameter("expertName") or ""
+        own = self._node().GetParameter("expertName")
         self._files = FileWork(exportCases(rows, own, Path(path)), onEvent)
 
     @property

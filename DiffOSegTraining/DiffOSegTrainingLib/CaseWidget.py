@@ -25,8 +25,9 @@ class CaseWidget:
             (ui.caseSegmentationSelector, "segmentation"),
             (ui.caseRoiSelector, "roi"),
         ):
+            # Only what a person chooses: where a node is deleted, Qt goes on to the next by itself.
             selector.connect(
-                "currentNodeChanged(vtkMRMLNode*)",
+                "nodeActivated(vtkMRMLNode*)",
                 lambda node, field=field: self._onNode(field, node),
             )
         ui.caseSegmentComboBox.connect("currentIndexChanged(int)", self._onSegment)

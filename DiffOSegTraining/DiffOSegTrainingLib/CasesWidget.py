@@ -9,13 +9,14 @@ from slicer.i18n import tr as _
 
 from diffoseg.errors import DiffOSegError
 from DiffOSegLib.ExpertsTableWidget import dress
+from DiffOSegLib.Sentences import asHtml
 
 from . import Dropped
 from .CaseRows import CaseRow
 from .CaseWidget import CaseWidget
 from .DropWidget import DropWidget
 from .FilesWidget import FilesWidget
-from .Sentences import Checked, aboutCases, asHtml, inWords, noCases, worst
+from .Sentences import Checked, aboutCases, inWords, noCases, worst
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
 
@@ -112,7 +113,7 @@ class CasesWidget:
             row.volumeName or _("no volume"),
             row.segmentName or _("no segment"),
             row.roiName or _("around it"),
-            row.expertName or self._parameters.expertName or _("no name yet"),
+            row.drawnBy(self._parameters.expertName) or _("no name yet"),
         )
 
     def _fill(self, lines: list[tuple[str, ...]]) -> None:

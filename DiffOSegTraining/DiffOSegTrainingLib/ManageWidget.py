@@ -12,8 +12,9 @@ from diffoseg.catalog import available_cards
 from diffoseg.local_expert import SUFFIX, ExpertCard
 from DiffOSegLib import LocalExperts
 from DiffOSegLib.ExpertsTableWidget import dress, fitHeight, swatch
+from DiffOSegLib.Sentences import asHtml
 
-from .Sentences import about, asHtml, deleteQuestion, dice, personalData
+from .Sentences import about, deleteQuestion, dice, personalData
 
 _GREY = (0.6, 0.6, 0.6)
 

@@ -6,8 +6,10 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from DiffOSegLib.Sentences import asHtml
+
 from .Autosave import AutosavedTraining
-from .Sentences import asHtml, discardQuestion, toResume
+from .Sentences import discardQuestion, toResume
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingRun import Listener
 

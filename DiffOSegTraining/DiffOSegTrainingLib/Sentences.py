@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -19,11 +18,6 @@ _MOST_ROWS = 5  # whose faults are said in words at once; the others in their to
 _MARKS = {"use": "\u2714", "like consensus": "\u2248", "unproven": "?"}
 
 Checked = tuple[Finding, ...] | None
-
-
-def asHtml(text: str) -> str:
-    """Return plain text for where Qt would read names that hold tags as HTML; it wraps there."""
-    return f"<p>{escape(text)}</p>".replace("\n", "<br>")
 
 
 def personalData() -> str:

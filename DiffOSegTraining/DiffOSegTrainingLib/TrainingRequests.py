@@ -125,7 +125,7 @@ def _casesByExpert(
     cases: dict[str, list[AskedCase]] = {}
     spelt: dict[str, str] = {}
     for number, (row, found) in enumerate(zip(rows, checks, strict=True), start=1):
-        name = row.expertName.strip() or own
+        name = row.drawnBy(own)
         if not wanted or name_key(name) == name_key(wanted):
             _requireFine(number, name, found)
             case = AskedCase(row, number, patients[row.id])

@@ -8,10 +8,11 @@ from slicer.i18n import tr as _
 
 from diffoseg.errors import DiffOSegError
 from DiffOSegLib import Dependencies
+from DiffOSegLib.Sentences import asHtml
 
 from .CurvePlot import CurvePlot
 from .ResumeWidget import ResumeWidget
-from .Sentences import asHtml, nowListed, progress, result, runsOn, startToolTip, whatHinders
+from .Sentences import nowListed, progress, result, runsOn, startToolTip, whatHinders
 from .TrainingLogic import DiffOSegTrainingLogic
 from .TrainingParameters import TrainingParameterNode
 from .TrainingRun import TrainingEvent

@@ -54,6 +54,12 @@ def enter(edit: Any, text: str) -> None:
     edit.editingFinished.emit()
 
 
+def pick(selector: Any, node: Any) -> None:
+    """Choose a node as a person does with the mouse."""
+    selector.setCurrentNode(node)
+    selector.activated.emit(selector.currentIndex)
+
+
 def start(panel: Any) -> None:
     """Press Start and wait until all is over."""
     panel.ui.startButton.click()

@@ -134,6 +134,14 @@ def test_a_segments_name_says_who_drew_it(logic):
     assert logic.expertNames() == ("Whoever", "Dr Čapek")
 
 
+def test_names_that_differ_in_case_and_spaces_are_one_experts(logic):
+    for number, name in enumerate(("dr. A", "DR. A ", " ", "B")):
+        logic.addRow(*a_case(number), expertName=name)
+    logic.getParameterNode().expertName = " Dr. a"
+
+    assert logic.expertNames() == ("dr. A", "B")
+
+
 def test_whoever_watches_hears_of_each_change_once(logic):
     a_case(1)
     a_case(2)

@@ -4,7 +4,7 @@ import qt
 import slicer
 from a_panel import choose, live, until
 from a_training import SIZE, a_case, a_mask, a_segmentation, a_volume
-from a_training_panel import aTrainingPanel, cellsOf, enter, lookedAt, select, start
+from a_training_panel import aTrainingPanel, cellsOf, enter, lookedAt, pick, select, start
 
 import SlicerHost
 
@@ -165,9 +165,9 @@ def test_the_selected_case_can_be_put_right_field_by_field(panel, ui):
     assert ui.caseVolumeSelector.currentNode() is volume
     assert not ui.caseSegmentComboBox.enabled
 
-    ui.caseSegmentationSelector.setCurrentNode(segmentation)
+    pick(ui.caseSegmentationSelector, segmentation)
     choose(ui.caseSegmentComboBox, "B")
-    ui.caseRoiSelector.setCurrentNode(roi)
+    pick(ui.caseRoiSelector, roi)
     enter(ui.caseExpertLineEdit, " Dr. B ")
     enter(ui.casePatientLineEdit, "Patient 7")
 
@@ -176,8 +176,14 @@ def test_the_selected_case_can_be_put_right_field_by_field(panel, ui):
     assert (row.expertName, row.patient) == ("Dr. B", "Patient 7")
     lookedAt(panel)
     assert cellsOf(ui.casesTable, 0)[1:] == ["Scan", "B", "Where she looked", "Dr. B"]
-    ui.caseRoiSelector.setCurrentNode(None)
+    pick(ui.caseRoiSelector, None)
     assert panel.logic.rows()[0].roi is None
+
+
+def test_a_selector_that_moves_on_by_itself_changes_no_case(three):
+    select(three.ui.casesTable, 1)
+    three.ui.caseVolumeSelector.setCurrentNode(three.logic.rows()[2].volume)
+    assert three.logic.rows()[1].volumeName == "Scan 1"
 
 
 def test_showing_one_case_after_the_other_changes_none_of_them(three):

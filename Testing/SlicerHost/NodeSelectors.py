@@ -110,6 +110,7 @@ class qMRMLNodeComboBox(NodeList):
         super().__init__(parent)
         self._busy, self._told = False, ""
         self.currentIndexChanged.connect(self._onIndex)
+        self.activated.connect(lambda _index: self.nodeActivated.emit(self.currentNode()))
 
     def currentNode(self) -> Any:
         return self._scene.GetNodeByID(self.currentNodeID) if self.currentNodeID else None
