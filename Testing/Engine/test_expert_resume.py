@@ -40,7 +40,8 @@ def base(tmp_path_factory) -> Path:
 def processes():
     """Processes that are there at once: torch is loaded before they part."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["diffoseg.worker_training", "SimpleITK", "pytest"])
+    slow = ["torch._dynamo", "scipy.ndimage", "SimpleITK", "pytest"]  # what loads slowly
+    context.set_forkserver_preload(["diffoseg.worker_training", *slow])
     return context
 
 
