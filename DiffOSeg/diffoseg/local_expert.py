@@ -25,7 +25,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -313,7 +313,7 @@ def _expert(described: Mapping[str, Any]) -> Expert:
     return Expert(_text(described["name"]), one_line(_text(described["description"])), color)
 
 
-def _is_share(value: Any) -> bool:
+def _is_share(value: Any) -> TypeGuard[float]:
     return is_number(value) and 0 <= value <= 1
 
 

@@ -27,6 +27,7 @@ from .volume import Volume
 JOB = "training.json"
 RESULT = "expert.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
+LARGEST_SEED = 2**63 - 1
 
 _FORMAT = "diffoseg-training"
 _FORMAT_VERSION = 1
@@ -85,7 +86,7 @@ class TrainingJob:
         cases: in the order of the files' numbers, at least one.
         model: a model's name or file; "" is the default one.
         device: where to compute; "auto" is the best there is.
-        seed: names every draw of the training.
+        seed: names every draw of the training, 0..LARGEST_SEED.
     """
 
     expert: Expert
@@ -277,7 +278,9 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job's fields from parsed JSON; raises ValueError or TypeError where one is wrong."""
     expert, cases = values["expert"], values["cases"]
     texts = {name: values[name] for name in ("corrects", "model", "device")}
-    if texts["device"] not in get_args(DeviceChoice) or type(values["seed"]) is not int:
+    if texts["device"] not in get_args(DeviceChoice):
+        raise ValueError
+    if type(values["seed"]) is not int or not 0 <= values["seed"] <= LARGEST_SEED:
         raise ValueError
     _require_texts(*texts.values(), expert["name"], expert["description"])
     color = expert["color"]

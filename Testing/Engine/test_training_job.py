@@ -125,6 +125,8 @@ def test_neither_a_mark_nor_a_region_is_refused_and_a_region_elsewhere_too():
         lambda job: job["cases"][0].update(size=[1.5, 1, 1]),
         lambda job: job["cases"][0].update(name=3),
         lambda job: job.update(seed="1"),
+        lambda job: job.update(seed=-1),
+        lambda job: job.update(seed=2**64),
         lambda job: job.update(device="abacus"),
         lambda job: job.update(expert=[]),
         lambda job: job["expert"].update(color=["red", 0, 0]),

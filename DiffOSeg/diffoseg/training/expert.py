@@ -35,14 +35,13 @@ from ..experts import Expert
 from ..local_expert import LocalExpert
 from ..model import Model
 from ..networks.fast import FastNetwork, Features
+from ..training_job import CHECKPOINT
 from ..weights import content_hash
 from .checkpoint import read_checkpoint, write_checkpoint
 from .expert_prior import prior_of
 from .expert_settings import MOST_FOLDS, ExpertSettings
 from .expert_validation import HeldOut, comparators, first_belief
 from .slices import SliceSet
-
-CHECKPOINT = "checkpoint.safetensors"
 
 Progress = Callable[[int, int, str], None]
 
