@@ -111,9 +111,8 @@ def nowListed(count: int) -> str:
 def toResume(autosaved: AutosavedTraining) -> str:
     """Return which training it was."""
     cases = _("1 case") if autosaved.cases == 1 else _("{n} cases").format(n=autosaved.cases)
-    return _("{name}, {cases}, {when}").format(
-        name=autosaved.expertName, cases=cases, when=f"{autosaved.started:%d %b %H:%M}"
-    )
+    name, when = autosaved.expertName or _("Unreadable"), f"{autosaved.started:%d %b %H:%M}"
+    return _("{name}, {cases}, {when}").format(name=name, cases=cases, when=when)
 
 
 def whatHinders(state: Dependencies.DependencyState) -> str:
@@ -175,7 +174,13 @@ def deleteQuestion(name: str) -> str:
 
 
 def discardQuestion(name: str) -> str:
-    """Return what is asked before an unfinished training is thrown away."""
+    """Return what is asked before an unfinished training is thrown away.
+
+    Args:
+        name: of the expert; "" where what was kept cannot be read.
+    """
+    if not name:
+        return _("Discard this unfinished training, which cannot be read? Its files are deleted.")
     return _(
         "Discard the unfinished training of {name}? Its copies of the scans are deleted; your own"
         " files and the scene stay as they are."

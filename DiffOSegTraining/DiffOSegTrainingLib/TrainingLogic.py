@@ -195,9 +195,7 @@ class DiffOSegTrainingLogic(CaseTable):
     def shutdown(self) -> None:
         """End the training, which can be resumed, and the worker; may be called more than once."""
         if self.activeTraining is not None:
-            self.activeTraining.abandon(
-                _("The training was stopped because Slicer is closing. Resume it next time.")
-            )
+            self.activeTraining.abandon()
         self._worker.stop()
         self._lookWhetherOver()
         for removal in self._removals:

@@ -7,13 +7,15 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from diffoseg.errors import InputError
 from diffoseg.local_expert import ExpertCard
-from diffoseg.training_job import CHECKPOINT, JOB, RESULT, TrainingJob
+from diffoseg.metadata import ModelMetadata
+from diffoseg.training_job import CHECKPOINT, RESULT, TrainingCase, TrainingJob
 from DiffOSegLib import LocalExperts
 from DiffOSegLib.WorkerClient import CANCELLED, Message, WorkerClient
 
@@ -92,7 +94,7 @@ class Training:
         self._worker = worker
         self._messages: deque[Message] = deque()
         self._asked = False
-        self._work: Iterator[None] | None = self._prepare()
+        self._work: Iterator[None] | None = self._prepare() if stages[0].request else None
 
     @classmethod
     def of(
@@ -139,20 +141,17 @@ class Training:
 
     def cancel(self) -> None:
         """Stop it, at once or when the worker has answered; what is on disk can be resumed."""
-        if self.over:
-            return
-        if self._asked:
+        if self._asked and not self.over:
             self._worker.cancel(self.jobID)
-        elif self._work is not None:
-            self._end("cancelled", _("The training was cancelled before it began."))
         else:
-            self._end("cancelled", _stopped())
+            self.abandon()
 
-    def abandon(self, sentence: str) -> None:
+    def abandon(self) -> None:
         """End it now, whatever the worker does."""
         if not self.over:
             self._worker.cancel(self.jobID)
-            self._end("cancelled", sentence)
+            neverBegan = _("The training was cancelled before it began.")
+            self._end("cancelled", neverBegan if self._work is not None else _stopped())
 
     def _stepOnce(self) -> bool:
         """Do the next thing; return False where there is nothing to do now."""
@@ -177,19 +176,18 @@ class Training:
 
     def _prepare(self) -> Iterator[None]:
         """Write all experts' cases, so that the scene is of no more concern when it begins."""
-        total = sum(len(stage.request.cases) for stage in self._stages if stage.request is not None)
+        asking = [(stage, stage.request) for stage in self._stages if stage.request is not None]
+        total = sum(len(request.cases) for _stage, request in asking)
         done = 0
-        for stage in self._stages:
-            if stage.request is None:
-                continue
+        for stage, request in asking:
             stage.folder = TrainingFolder.new()
+            metadata, path = request.card.metadata, stage.folder.path
             described = []
-            for index, asked in enumerate(stage.request.cases):
+            for index, asked in enumerate(request.cases):
                 self._tell("preparing", _handingOver(done + 1, total), fraction=done / total)
                 yield
-                described.append((yield from _written(asked, index, stage)))
+                described.append((yield from _written(asked, index, metadata, path)))
                 done += 1
-            request = stage.request
             TrainingJob(
                 expert=request.expert,
                 corrects=request.corrects,
@@ -197,7 +195,7 @@ class Training:
                 model=str(request.card.path),
                 device=request.device,
                 seed=request.seed,
-            ).write(stage.folder.path)
+            ).write(path)
 
     def _ask(self) -> None:
         if not self._worker.running:
@@ -272,14 +270,14 @@ class Training:
         if isinstance(work, Generator) and not getattr(work, "gi_running", False):
             work.close()
         for stage in self._stages:
-            self._letGo(stage)
+            self._letGo(stage, isHandedOver=work is None)
         self._call(event)
 
-    def _letGo(self, stage: _Stage) -> None:
-        """Leave a complete folder to be resumed, and an incomplete one to be removed."""
+    def _letGo(self, stage: _Stage, isHandedOver: bool) -> None:
+        """Leave a folder to be resumed, unless the training never began."""
         if stage.folder is None:
             return
-        if (stage.folder.path / JOB).is_file():
+        if isHandedOver:
             stage.folder.release()
         else:
             self.leftovers.append(stage.folder)
@@ -295,20 +293,20 @@ class Training:
             logging.exception("DiffOSeg Training: a listener of a training failed")
 
 
-def _written(asked: AskedCase, index: int, stage: _Stage) -> Generator[None, None, Any]:
+def _written(
+    asked: AskedCase, index: int, metadata: ModelMetadata, folder: Path
+) -> Generator[None, None, TrainingCase]:
     """Write one case; return what the job says of it."""
-    assert stage.request is not None
-    assert stage.folder is not None
     number = str(asked.number)
     try:
         case = sceneCase(asked.row)
-        described = describedCase(case, number, asked.patient, stage.request.card.metadata)
+        described = describedCase(case, number, asked.patient, metadata)
     except InputError as error:
         raise InputError(
             _("Case {number}: {problem}").format(number=number, problem=error)
         ) from error
     yield
-    yield from writeCase(case, described, index, stage.folder.path)
+    yield from writeCase(case, described, index, folder)
     return described
 
 

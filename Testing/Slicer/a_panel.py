@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "DiffOSeg" / "DiffOSeg.py"
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0, pause: float = 0.005) -> None:
+def until(condition: Callable[[], Any], seconds: float = 90.0, pause: float = 0.005) -> None:
     """Let the application live until something is true."""
     deadline = time.monotonic() + seconds
     while not condition():

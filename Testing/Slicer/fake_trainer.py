@@ -1,7 +1,8 @@
 """A worker that speaks the real one's protocol for trainings, and misbehaves as it is told.
 
 It is there in a tenth of a second and learns nothing: the expert's code is the number of voxels
-marked in each case, in 65536ths. The number of its last step in the folder is its checkpoint.
+marked in each case, in 65536ths. The number of its last step in the folder is its checkpoint; what
+is resumed goes four times as fast.
 Modes: normal, crash (in the middle, where there is no step yet), hang, ignore-cancel, no-result,
 no-memory, no-disk, broken-torch, rubbish.
 """
@@ -83,7 +84,7 @@ def train(job_id, folder):
         if job_id in CANCELLED and MODE != "ignore-cancel":
             say(event="error", id=job_id, code=4, sentence="Stopped.", details="")
             return
-        time.sleep(STEP_SECONDS)
+        time.sleep(STEP_SECONDS / 4 if first else STEP_SECONDS)
         part = checkpoint.with_suffix(".part")
         part.write_text(str(step + 1))
         part.replace(checkpoint)  # whole, whenever it is killed

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from a_training import (
+    PATIENCE,
     FollowedTraining,
     a_case,
     kept_folders,
@@ -32,7 +33,7 @@ def logic(scene):
 
 @pytest.fixture
 def slow(scene):
-    made = training_logic(step_seconds=0.05)
+    made = training_logic(step_seconds=0.2)  # as long as a busy computer may stand still
     yield made
     made.shutdown()
 
@@ -70,7 +71,7 @@ def another_slicer(where, mode="normal"):
 
 def killed(process):
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(PATIENCE)
     process.stdout.close()
 
 
@@ -108,7 +109,7 @@ def test_the_scene_is_not_needed_to_go_on(slow, scene):
 def test_a_training_can_be_stopped_and_resumed_many_times(slow):
     saved = stopped(slow)
     for _turn in range(3):
-        followed = resumed(slow, saved).until_heard("progress")
+        followed = resumed(slow, saved).until_heard("started")
         slow.cancel()
         followed.to_the_end()
         (saved,) = slow.resumable()
@@ -124,7 +125,7 @@ def test_closing_slicer_keeps_what_was_learnt(slow):
     slow.shutdown()
 
     assert followed.end.kind == "cancelled"
-    assert "Resume it next time" in followed.end.sentence
+    assert "press Resume to go on" in followed.end.sentence
     later = training_logic()
     assert resumed(later, later.resumable()[0]).to_the_end().end.kind == "done"
     later.shutdown()
@@ -217,13 +218,26 @@ def test_what_is_under_way_can_be_neither_resumed_nor_discarded(slow):
     followed.to_the_end()
 
 
+def test_what_is_cancelled_as_it_is_resumed_is_kept(slow):
+    saved = stopped(slow)
+    slow.resume(saved)
+
+    slow.cancel()
+
+    assert slow.resumable() == (saved,)
+
+
 def test_a_damaged_training_says_so_and_can_be_discarded(slow):
+    from DiffOSegTrainingLib.Sentences import discardQuestion, toResume
+
     saved = stopped(slow)
     (saved.folder / JOB).write_text("{")
 
     (damaged,) = slow.resumable()
 
     assert "damaged" in damaged.problem
+    assert toResume(damaged).startswith("Unreadable, ")
+    assert "which cannot be read" in discardQuestion(damaged.expertName)
     with pytest.raises(InputError, match="damaged"):
         slow.resume(damaged)
     slow.discard(damaged)

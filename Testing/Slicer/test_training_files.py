@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 from a_scan import aLinearTransform, directions
-from a_training import a_case, a_mask, a_segmentation, a_volume, looked_at, training_logic
+from a_training import PATIENCE, a_case, a_mask, a_segmentation, a_volume, looked_at, training_logic
 
 from diffoseg.cohorts.datalist import read_datalist
 from diffoseg.errors import InputError
@@ -37,7 +37,7 @@ def done(logic, begin, *arguments):
     heard = Heard()
     begin(*arguments, heard.append)
     assert logic.busy
-    assert logic.waitForFiles(30) is heard.end
+    assert logic.waitForFiles(PATIENCE) is heard.end
     return heard
 
 
@@ -215,7 +215,7 @@ def test_export_can_be_stopped_and_leaves_no_half_file(logic, tmp_path):
             logic.cancelFiles()
 
     logic.exportList(tmp_path / "list.json", listen)
-    logic.waitForFiles(20)
+    logic.waitForFiles(PATIENCE)
 
     assert heard.end.kind == "cancelled"
     names = sorted(path.name for path in (tmp_path / "list-cases").iterdir())

@@ -3,6 +3,7 @@ import pytest
 import slicer
 from a_model_file import PAPER, aFastAndAPaperOne
 from a_training import (
+    PATIENCE,
     FollowedTraining,
     a_case,
     a_mask,
@@ -265,7 +266,7 @@ def test_only_one_training_at_a_time(ready):
 
 
 def test_scripts_can_wait(ready):
-    outcome = ready.wait(ready.start("Dr Ä"), 20)
+    outcome = ready.wait(ready.start("Dr Ä"), PATIENCE)
 
     assert outcome.kind == "done"
     assert ready.activeTraining is None

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import slicer
 from a_training import (
+    PATIENCE,
     FollowedTraining,
     a_case,
     a_mask,
@@ -71,15 +72,31 @@ def test_a_training_that_is_cancelled_while_cases_are_handed_over_leaves_nothing
     assert kept_folders() == []
 
 
+def test_no_experts_training_is_kept_where_one_is_cancelled_before_all_cases_are_written(ready):
+    logic = ready(cases=2)
+    logic.addRow(*a_case(2), expertName="Ben")
+    looked_at(logic)
+
+    def listen(event):
+        if event.sentence.startswith("Handing over case 3"):
+            assert len(kept_folders()) == 2
+            logic.cancel()
+
+    followed = FollowedTraining(logic, listener=listen).to_the_end()
+
+    assert "before it began" in followed.end.sentence
+    assert kept_folders() == []
+
+
 def test_a_training_that_is_cancelled_can_be_resumed(ready):
-    logic = ready(step_seconds=0.05)
+    logic = ready(step_seconds=0.2)
     followed = FollowedTraining(logic).until_heard("progress", 3)
 
     begun = time.monotonic()
     logic.cancel()
     followed.to_the_end()
 
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5  # 2 s where nothing else is computed
     assert followed.end.kind == "cancelled"
     assert KEPT in followed.end.sentence
     (saved,) = logic.resumable()
@@ -94,7 +111,7 @@ def test_a_worker_that_does_not_stop_is_killed(ready):
     logic.cancel()
     followed.to_the_end()
 
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 7  # half of what it would take, on a busy computer
     assert followed.end.kind == "cancelled"
     assert len(logic.resumable()) == 1
 
@@ -316,7 +333,7 @@ def test_a_listener_may_tick_and_begin_the_next_training(ready):
             followed.append(logic.start("", lambda event: None))
 
     FollowedTraining(logic, listener=listen).to_the_end()
-    logic.wait(followed[0], 20)
+    logic.wait(followed[0], PATIENCE)
 
     assert [card.name for card in logic.library().cards()] == ["Ann", "Ben"]
 
@@ -354,8 +371,8 @@ def test_many_cases_take_no_more_memory_than_one(ready):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     assert logic.addNode(drawn) == 99
-    looked_at(logic, 60)
-    followed = FollowedTraining(logic).to_the_end(60)
+    looked_at(logic)
+    followed = FollowedTraining(logic).to_the_end()
 
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert followed.end.card.training["cases"] == 100

@@ -16,6 +16,7 @@ import slicer
 from a_panel import ROOT, openModule, openPanel, tick
 from a_picture import cutOff, fitted, saveBesideViews
 from a_reading import aSegmentationOf, aVolume
+from a_training import PATIENCE
 from process_tree import needs_proc
 from test_whole_way import Heart, masksOf, onGridOf, waitInEventLoop
 
@@ -101,7 +102,7 @@ class Way:
 def waitFor(condition, shown):
     """Run the event loop until something is true, or say what is shown instead."""
     with contextlib.suppress(AssertionError):
-        waitInEventLoop(condition, seconds=50)
+        waitInEventLoop(condition, seconds=PATIENCE)
     assert condition(), shown()
 
 
@@ -292,7 +293,7 @@ def test_a_training_that_was_killed_and_cancelled_ends_with_the_same_expert(way)
     ui.startButton.click()
     waitInEventLoop(lambda: training.activeTraining is None)
     print(f"cancelled within {time.monotonic() - begun:.2f} s: {ui.statusLabel.text}")
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 6  # 2 s where nothing else is computed
 
     ui.resumeButton.click()
     waitInEventLoop(lambda: training.activeTraining is None, seconds=900)
