@@ -213,7 +213,7 @@ class Run:
     def _copied(self, files: Iterable[Path]) -> tuple[str, ...]:
         """Copy small files to the job's own, so that they may be deleted while it runs."""
         assert self._folder is not None
-        return tuple(str(shutil.copy2(file, self._folder)) for file in files)
+        return tuple(str(shutil.copyfile(file, self._folder / file.name)) for file in files)
 
     def _ask(self) -> bool:
         """Ask the worker, once it has let go of a run that was abandoned."""

@@ -220,6 +220,7 @@ def test_a_run_hands_the_experts_file_to_the_worker_with_the_job(volume, local, 
     from DiffOSegLib import Run
 
     taught, jobs = aTaughtExpert(), []
+    taught.path.chmod(0o444)
     written = Run.SegmentationJob.write
     monkeypatch.setattr(
         Run.SegmentationJob, "write", lambda job, folder: jobs.append(job) or written(job, folder)
@@ -229,6 +230,7 @@ def test_a_run_hands_the_experts_file_to_the_worker_with_the_job(volume, local, 
     (handed,) = jobs[0].expert_files
     local.library().delete(taught)  # which the run need not heed: it has a copy
     assert b"diffoseg-expert" in Path(handed).read_bytes()
+    assert Path(handed).stat().st_mode & 0o200, "Windows deletes no file that is read-only"
     followed.to_the_end()
     assert followed.end.kind == "done"
     assert followed.results.kept == [CONSENSUS, NAME]
