@@ -196,12 +196,21 @@ class TestATrainingThatIsStopped:
         taught(tmp_path)
         with pytest.raises(InputError, match="another training"):
             taught(tmp_path, settings=replace(SHORT, seed=3))
+        slices = slices_drawn_like(a_code(), 3)
+        with pytest.raises(InputError, match=r"another training \(cases differ\)"):
+            taught(tmp_path, replace(slices, cases=("a",) * 8 + ("b",) * 4))
 
 
 class TestWhatCannotBeTaught:
     def test_is_said_of_the_papers_kind(self, tmp_path):
         with pytest.raises(InputError, match="fast kind"):
             taught(tmp_path, base=a_model())
+
+    def test_is_said_of_a_correction_of_whom_the_model_was_taught_itself(self, tmp_path):
+        base = a_strong_base()
+        beside = base.with_experts([taught(tmp_path / "first")])
+        with pytest.raises(InputError, match=f"no expert '{NEW.name}'"):
+            taught(tmp_path / "second", base=beside, corrects=NEW.name)
 
     def test_is_said_of_cases_with_nothing_marked(self, tmp_path):
         slices = slices_drawn_like(a_code(), 2)

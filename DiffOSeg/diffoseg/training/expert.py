@@ -31,7 +31,7 @@ from torch.nn import functional
 from ..device import mixed_precision
 from ..diffusion import draw_times, q_sample
 from ..errors import CancelledError, InputError
-from ..experts import Expert
+from ..experts import Expert, ExpertPanel
 from ..local_expert import LocalExpert
 from ..model import Model
 from ..networks.fast import FastNetwork, Features
@@ -192,7 +192,8 @@ class _Lesson:
         self.base, self.network, self.slices = base, base.fast, slices
         self.expert, self.corrects, self.settings = expert, corrects, settings
         self.device, self.cancel = device, cancel
-        corrected = base.panel.index_of(corrects) if corrects else None
+        own = ExpertPanel(base.panel[: base.known])
+        corrected = own.index_of(corrects) if corrects else None
         self.prior = prior_of(self.network, corrected)
         self.features = _encoded(base, slices, cancel)
         self.masks = torch.from_numpy(np.ascontiguousarray(slices.masks[:, 0] > 0)).to(device)
@@ -211,6 +212,7 @@ class _Lesson:
         return {
             "base": content_hash(self.base),
             "slices": self.slices.fingerprint(),
+            "cases": self.held_out.cases.tolist(),  # by which Dice is kept
             "expert": [self.expert.name, self.expert.description],
             "corrects": self.corrects,
             "settings": asdict(self.settings),
@@ -375,7 +377,7 @@ class _State:
     def resume(self, folder: Path) -> None:
         """Take up the run that ``folder`` holds; raises InputError if it is another one."""
         groups, facts = read_checkpoint(folder / CHECKPOINT)
-        mine, theirs = self.lesson.identity(), facts["identity"]
+        mine, theirs = self.lesson.identity(), facts.get("identity", {})
         other = [name for name in sorted(mine) if mine[name] != theirs.get(name)]
         if other:
             raise InputError(
