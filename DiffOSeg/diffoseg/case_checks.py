@@ -74,7 +74,7 @@ def findings(
         return (Finding("error", str(error)),)
     found = [
         *([] if image is None else _intensities(image, grid, look, metadata)),
-        _too_small(judged, grid),
+        _nothing_left(judged, grid),
         _outside_region(mask, judged),
         _too_large(mask, grid, region, metadata),
         _spacing(grid, metadata),
@@ -109,6 +109,15 @@ def other_grid(geometry: Geometry, drawn: Geometry) -> Finding:
         f"The segment was drawn on other voxels ({_described(drawn)}) than the volume's"
         f" ({_described(geometry)}). Choose the volume that it was drawn on, or resample the"
         " segmentation to this one.",
+    )
+
+
+def too_small(grid: ModelGrid) -> Finding:
+    """Return what to say of a segment of which no pixel of the model is marked."""
+    return Finding(
+        "error",
+        f"The segment is smaller than the model's pixels of {grid.spacing_mm:g} mm. Leave the case"
+        " out, or choose a model with finer pixels.",
     )
 
 
@@ -177,7 +186,7 @@ def _outside(
     )
 
 
-def _too_small(mask: np.ndarray, grid: ModelGrid) -> Finding | None:
+def _nothing_left(mask: np.ndarray, grid: ModelGrid) -> Finding | None:
     """Find a segment of which nothing is left on the model's pixels."""
     voxels = marked_voxels(mask)
     if voxels is None:
@@ -185,11 +194,7 @@ def _too_small(mask: np.ndarray, grid: ModelGrid) -> Finding | None:
     window = grid.window_of_voxels(*voxels)
     if np.prod(window.size) > _TINY or (grid.slices(mask, window) > 0.5).any():
         return None
-    return Finding(
-        "error",
-        f"The segment is smaller than the model's pixels of {grid.spacing_mm:g} mm. Leave the case"
-        " out, or choose a model with finer pixels.",
-    )
+    return too_small(grid)
 
 
 def _outside_region(mask: np.ndarray, judged: np.ndarray) -> Finding | None:

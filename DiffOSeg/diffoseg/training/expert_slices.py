@@ -10,7 +10,7 @@ from math import ceil
 
 import numpy as np
 
-from ..case_checks import findings
+from ..case_checks import findings, too_small
 from ..cohorts.case import Case
 from ..errors import CancelledError, InputError
 from ..field_of_view import window_seen
@@ -131,10 +131,7 @@ def _planes(
     looked_at = _spread(touched, _LOOKED_AT * (share + 1))
     marked = [plane for plane in looked_at if (grid.slices(mask, plane) > 0.5).any()]
     if not marked and case.region is None:
-        raise InputError(
-            f"Case {case.name}: what is marked is smaller than the model's pixels of"
-            f" {grid.spacing_mm:g} mm. Leave the case out, or choose a model with finer pixels."
-        )
+        raise InputError(f"Case {case.name}: {too_small(grid).sentence}")
     if not marked:
         return _spread([*touched, *empty], share)
     count = len(touched) * len(marked) / len(looked_at)  # expected, where not all were looked at
