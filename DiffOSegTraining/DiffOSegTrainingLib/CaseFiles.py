@@ -1,5 +1,6 @@
 """Annotated cases on disk as nodes in the scene: from a folder, or from a data list."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .ScenePairs import drawnSegments
 AddRows = Callable[[Sequence[CaseRow]], int]
 
 _COLOR = (0.9, 0.6, 0.1)
+_REGION = "DiffOSeg.Region"  # attribute of a box: its volume, and where a list has it
 _FILE = "DiffOSeg.File"  # attribute of a node whose storage does not know its file
 
 
@@ -129,7 +131,7 @@ def _fromMask(
 
 
 def _loadedFrom(path: Path, className: str) -> "slicer.vtkMRMLStorableNode | None":
-    """Return the node that was loaded from a file, unless it was changed since."""
+    """Return the node that was loaded from a file, with whatever people have changed since."""
     for node in slicer.util.getNodesByClass(className):
         storage = node.GetStorageNode()
         known = storage.GetFullNameFromFileName() if storage is not None else None
@@ -140,7 +142,11 @@ def _loadedFrom(path: Path, className: str) -> "slicer.vtkMRMLStorableNode | Non
 
 
 def _roi(box: Box, volumeNode: "slicer.vtkMRMLScalarVolumeNode") -> "slicer.vtkMRMLMarkupsROINode":
-    """Add a region as a hidden box under the volume's transform."""
+    """Return a region as a hidden box under the volume's transform, the same one for the same."""
+    key = json.dumps([volumeNode.GetID(), *box.lower, *box.upper])
+    for known in slicer.util.getNodesByClass("vtkMRMLMarkupsROINode"):
+        if known.GetAttribute(_REGION) == key:
+            return known
     name = _("{volume} region").format(volume=volumeNode.GetName())
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
     # Slicer's own format takes in the name, and a "%s" in that ends the whole application.
@@ -151,6 +157,7 @@ def _roi(box: Box, volumeNode: "slicer.vtkMRMLScalarVolumeNode") -> "slicer.vtkM
     node.SetSize(*(float(v) for v in upper - lower))
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetVisibility(False)
+    node.SetAttribute(_REGION, key)
     return node
 
 

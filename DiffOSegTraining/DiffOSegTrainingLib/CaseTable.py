@@ -91,10 +91,7 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
         Rows that are there already do not come twice. Raises InputError for other nodes.
         """
         if node.IsA("vtkMRMLSegmentationNode"):
-            volume = volumeOf(node)
-            return self._addNew(
-                CaseRow(volume, node, segmentID) for segmentID in drawnSegments(node)
-            )
+            return self.addSegments(node, drawnSegments(node))
         if node.IsA("vtkMRMLScalarVolumeNode"):
             return self._addNew([CaseRow(node)])
         raise InputError(
@@ -102,6 +99,13 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 name=node.GetName()
             )
         )
+
+    def addSegments(
+        self, segmentation: "slicer.vtkMRMLSegmentationNode", segmentIDs: Iterable[str]
+    ) -> int:
+        """Add these segments, on the volume they were drawn on; likewise."""
+        volume = volumeOf(segmentation)
+        return self._addNew(CaseRow(volume, segmentation, one) for one in segmentIDs)
 
     def addAllPairs(self) -> int:
         """Add every visible segment of the scene with the volume it was drawn on; return how many.
@@ -188,10 +192,10 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise InputError(_("Files are being loaded or written. Wait for the end of that."))
 
     def _addNew(self, rows: Iterable[CaseRow]) -> int:
-        """Add the rows that are not there yet; return how many."""
+        """Add the rows that are not there yet, be it with a region; return how many."""
         there = self.rows()
-        places = {_place(row) for row in there}
-        new = [row.named() for row in rows if _place(row) not in places]
+        known = {(_drawing(row), roi) for row in there for roi in (row.roi, None)}
+        new = [row.named() for row in rows if (_drawing(row), row.roi) not in known]
         if new:
             writeRows(self._node(), (*there, *new))
         return len(new)
@@ -258,5 +262,5 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 logging.exception("DiffOSeg Training: a view of the cases failed")
 
 
-def _place(row: CaseRow) -> tuple[Any, ...]:
+def _drawing(row: CaseRow) -> tuple[Any, ...]:
     return row.volume, row.segmentation, row.segmentID

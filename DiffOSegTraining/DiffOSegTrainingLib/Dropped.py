@@ -24,8 +24,7 @@ def addItems(logic: DiffOSegTrainingLogic, itemIDs: Iterable[int]) -> int:
         segmentID = hierarchy.GetItemAttribute(itemID, _SEGMENT_ID)
         if segmentID:
             owner = hierarchy.GetItemDataNode(hierarchy.GetItemParent(itemID))
-            logic.addRow(segmentation=owner, segmentID=segmentID)
-            added += 1
+            added += logic.addSegments(owner, [segmentID])
         else:
             nodes += _nodesOf(hierarchy, itemID)
     for node in sorted(nodes, key=lambda node: not node.IsA("vtkMRMLSegmentationNode")):

@@ -49,7 +49,7 @@ class ServerWidget:
             _("Data list (*.json)"),
         )
         if path:
-            goal = Path(path).with_suffix(".json")
+            goal = Path(path if path.endswith(".json") else f"{path}.json")
             self._list = goal.name
             self._act(lambda: self._logic.exportList(goal, self._files.show))
 

@@ -315,6 +315,26 @@ def test_files_that_cannot_be_read_are_left_out_in_words(logic, tmp_path):
     assert str(tmp_path) not in note
 
 
+def test_each_lesion_of_a_mask_is_a_case_and_no_list_makes_it_twice(logic, tmp_path):
+    a_scan_file(tmp_path / "one.nrrd")
+    a_mask_file(tmp_path / "mask.nrrd")
+    entry = {"image": "one.nrrd", "label": "mask.nrrd"}
+    regions = [[0, 9, 0, 9, 2, 6], [8, 16, 0, 9, 2, 6]]
+    (tmp_path / "list.json").write_text(
+        json.dumps({"expert": "Ann", "training": [entry | {"region": box} for box in regions]})
+    )
+
+    for added in ("2 cases were added.", "0 cases were added."):
+        heard = done(logic, logic.addFromList, tmp_path / "list.json")
+        assert heard.end.sentence == added
+    assert logic.addAllPairs() == 0
+
+    first, second = logic.rows()
+    assert first.segmentation is second.segmentation
+    assert first.roi is not second.roi
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")) == 2
+
+
 def test_a_list_that_names_no_segment_of_several_is_told_of(logic, tmp_path):
     a_case(1, {"A": a_mask(), "B": a_mask(shrink=4)})
     logic.addAllPairs()
