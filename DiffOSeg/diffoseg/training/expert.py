@@ -16,7 +16,7 @@ good the expert will be on the next case.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,32 +26,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ..device import mixed_precision
-from ..diffusion import draw_times, q_sample
 from ..errors import CancelledError, InputError
-from ..experts import Expert, ExpertPanel
+from ..experts import Expert
 from ..local_expert import LocalExpert
 from ..model import Model
-from ..networks.fast import FastNetwork, Features
+from ..networks.fast import FastNetwork
 from ..training_job import CHECKPOINT
 from ..weights import content_hash
 from .checkpoint import read_checkpoint, write_checkpoint
-from .expert_prior import prior_of
-from .expert_settings import MOST_FOLDS, ExpertSettings
-from .expert_validation import HeldOut, comparators, first_belief
+from .expert_lesson import Lesson, heed
+from .expert_objective import objective
+from .expert_settings import ExpertSettings
+from .expert_validation import first_belief
 from .slices import SliceSet
 
 Progress = Callable[[int, int, str], None]
 
-_PRESENCE = 0.15  # of a slice's presence: one decision to mark is behind all slices of a drawing
-_UNSEEN = 0.5  # share of the rows that see nothing of the mask, as a segmentation's first call
 _WARM_UP = 5
 _LAST_RATE = 0.05  # of the peak rate
 _MOMENTS = (0.9, 0.95)
-_ENCODED_AT_ONCE = 16
-_STOPPED = "Teaching was stopped; it can go on from where it was."
 _SURE = 1e-4  # probabilities nearer to 0 or 1 count as this near in a cross-entropy
 
 
@@ -121,12 +115,12 @@ def train_expert(
     if not slices.masks.any():
         raise InputError("No slice is marked, so there is nothing to learn. Add a marked case.")
     with _frozen(base.to(device).fast):
-        lesson = _Lesson(base, slices, expert, corrects, settings, device, cancel)
+        lesson = Lesson(base, slices, expert, corrects, settings, device, cancel)
         return _taught(lesson, folder, point, progress, cancel)
 
 
 def _taught(
-    lesson: "_Lesson",
+    lesson: Lesson,
     folder: Path,
     point: Callable[[ExpertPoint], None] | None,
     progress: Progress | None,
@@ -146,10 +140,12 @@ def _taught(
         if point is not None:
             point(state.points[-1])
     while state.step < settings.steps:
-        if cancel is not None and cancel():
+        try:
+            heed(cancel)
+        except CancelledError:
             state.seconds = time.perf_counter() - started
             state.save(folder)
-            raise CancelledError(_STOPPED)
+            raise
         state.advance()
         if state.step % settings.every == 0 or state.step == settings.steps:
             state.look()
@@ -175,59 +171,6 @@ def _frozen(network: FastNetwork | None) -> Iterator[None]:
             values.requires_grad_(True)
 
 
-class _Lesson:
-    """All that does not change while an expert is taught."""
-
-    def __init__(
-        self,
-        base: Model,
-        slices: SliceSet,
-        expert: Expert,
-        corrects: str,
-        settings: ExpertSettings,
-        device: torch.device,
-        cancel: Callable[[], bool] | None,
-    ):
-        assert base.fast is not None
-        self.base, self.network, self.slices = base, base.fast, slices
-        self.expert, self.corrects, self.settings = expert, corrects, settings
-        self.device, self.cancel = device, cancel
-        own = ExpertPanel(base.panel[: base.known])
-        corrected = own.index_of(corrects) if corrects else None
-        self.prior = prior_of(self.network, corrected)
-        self.features = _encoded(base, slices, cancel)
-        self.masks = torch.from_numpy(np.ascontiguousarray(slices.masks[:, 0] > 0)).to(device)
-        self.marked = self.masks.flatten(1).any(1)
-        self.fold_of = _fold_of(slices.patients, self.marked.cpu().numpy())
-        self.folds = int(self.fold_of.max()) + 1
-        self.held_out = HeldOut.of(self.masks.cpu().numpy(), slices.cases)
-        self.shown = self.features.rows(torch.from_numpy(self.held_out.rows).to(device))
-        self.learnt = [
-            torch.from_numpy(self.fold_of != fold).to(device) & self.marked
-            for fold in range(self.folds)
-        ] + [self.marked]
-
-    def identity(self) -> dict[str, Any]:
-        """Return what makes a run this run, JSON-able."""
-        return {
-            "base": content_hash(self.base),
-            "slices": self.slices.fingerprint(),
-            "cases": self.held_out.cases.tolist(),  # by which Dice is kept
-            "expert": [self.expert.name, self.expert.description],
-            "corrects": self.corrects,
-            "settings": asdict(self.settings),
-        }
-
-    def compared(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return Dice by case of the consensus and of the base's experts."""
-
-        def score(probability: np.ndarray) -> np.ndarray:
-            _heed(self.cancel)
-            return self.held_out.by_case(probability)
-
-        return comparators(self.base, self.shown, score)
-
-
 class _State:
     """What a checkpoint has to bring back.
 
@@ -235,7 +178,7 @@ class _State:
     from the prior's mean and the bias of presence, (folds + 1, W + 1).
     """
 
-    def __init__(self, lesson: _Lesson):
+    def __init__(self, lesson: Lesson):
         self.lesson = lesson
         width = lesson.network.config.code_width
         self.place = torch.zeros(
@@ -257,7 +200,7 @@ class _State:
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(self.step, self.lesson.settings)
         self.optimizer.zero_grad(set_to_none=True)
-        total, of_final = _objective(self.lesson, self.place, self.step)
+        total, of_final = objective(self.lesson, self.place, self.step)
         total.backward()
         if not math.isfinite(of_final):
             raise InputError(
@@ -300,14 +243,14 @@ class _State:
         losses, self.losses = self.losses, []
         if not losses:
             with torch.no_grad():
-                losses = [_objective(self.lesson, self.place, self.step)[1]]
+                losses = [objective(self.lesson, self.place, self.step)[1]]
         return sum(losses) / len(losses)
 
     @property
     def compared(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Dice by case of the others; drawn once."""
         if self._compared is None:
-            self._compared = self.lesson.compared()
+            self._compared = self.lesson.others()
         return self._compared
 
     def taught(self) -> LocalExpert:
@@ -392,99 +335,6 @@ class _State:
         self.step, self.seconds, self.begun = facts["step"], facts["seconds"], facts["begun"]
         self.losses, self.by_case = facts["losses"], facts["by_case"]
         self.points = [ExpertPoint(**point) for point in facts["points"]]
-
-
-def _objective(lesson: _Lesson, place: Tensor, step: int) -> tuple[Tensor, float]:
-    """Return what is minimised, summed over the folds, and the final expert's loss per pixel."""
-    settings, codes = lesson.settings, lesson.prior.code(place[:, :-1])
-    drawn = [_rows(lesson, fold, step) for fold in range(len(place))]
-    counts = [len(rows) for rows, _, _ in drawn]
-    row = torch.cat([rows for rows, _, _ in drawn])
-    noisy = torch.cat([noisy for _, noisy, _ in drawn])
-    survival = torch.cat([survival for _, _, survival in drawn])
-    fold = torch.arange(len(place)).repeat_interleave(torch.tensor(counts)).to(row.device)
-    with mixed_precision(lesson.device):
-        belief = lesson.base.fast_belief(lesson.features.rows(row), noisy, survival, codes[fold])
-    errors = functional.binary_cross_entropy_with_logits(
-        belief.logits, lesson.masks[row].float(), reduction="none"
-    )
-    of_masks = torch.stack([part.mean() for part in errors.sum((1, 2)).split(counts)])
-    marked = torch.stack([learnt.sum() for learnt in lesson.learnt])
-    prior = (place[:, :-1].square().sum(1) + (place[:, -1] / settings.bias_spread).square()) / 2
-    presence = _of_presence(lesson, codes, place[:, -1])
-    total = marked * of_masks / settings.pixels + _PRESENCE * presence + prior
-    pixels = errors[0].numel()
-    return total.sum(), float(of_masks[-1].detach()) / pixels
-
-
-def _rows(lesson: _Lesson, fold: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return slices to learn from in one step, their noisy masks, and what of them is left.
-
-    Every choice is keyed by (seed, step, fold), so that a run that was killed goes on alike.
-    """
-    settings, schedule = lesson.settings, lesson.base.schedule
-    random = np.random.Generator(
-        np.random.Philox(key=[settings.seed, step], counter=[0, 0, 0, 1 + lesson.folds - fold])
-    )
-    learnt = lesson.learnt[fold].nonzero()[:, 0].cpu().numpy()
-    count = settings.rows if fold == lesson.folds else settings.rows // 2
-    rounds = math.ceil(count / len(learnt))  # each slice as often as any other
-    order = np.concatenate([random.permutation(learnt) for _ in range(rounds)])
-    row = torch.from_numpy(order[:count]).to(lesson.device)
-    mask = lesson.masks[row]
-    generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-    times = draw_times(len(row), schedule, lesson.network.config.mask_distance, generator)
-    uniform = torch.from_numpy(random.random(tuple(mask.shape), dtype=np.float32))
-    noisy = q_sample(mask.long(), times.to(lesson.device), schedule, uniform.to(mask.device), 2)
-    unseen = torch.from_numpy(random.random(len(row)) < _UNSEEN) | (times == schedule.T)
-    survival = schedule.level(times).float().masked_fill(unseen, 0.0)
-    return row, 2.0 * noisy - 1, survival.to(lesson.device)
-
-
-def _of_presence(lesson: _Lesson, codes: Tensor, bias: Tensor) -> Tensor:
-    """Return the cross-entropy of presence, summed over the slices each fold learns from, (F,)."""
-    network, calibration = lesson.network, lesson.base.calibration
-    there, count = lesson.marked.float(), len(lesson.marked)
-    sums = []
-    for fold, (code, shift) in enumerate(zip(codes, bias, strict=True)):
-        logit = network.presence_logit(lesson.features, code.expand(count, -1)) + shift
-        errors = functional.binary_cross_entropy_with_logits(
-            calibration.presence(logit), there, reduction="none"
-        )
-        held_out = torch.from_numpy(lesson.fold_of == fold).to(errors.device)
-        sums.append(errors.masked_fill(held_out, 0.0).sum())
-    return torch.stack(sums)
-
-
-def _heed(cancel: Callable[[], bool] | None) -> None:
-    """Raise CancelledError where ``cancel`` says so."""
-    if cancel is not None and cancel():
-        raise CancelledError(_STOPPED)
-
-
-@torch.no_grad()
-def _encoded(base: Model, slices: SliceSet, cancel: Callable[[], bool] | None) -> Features:
-    assert base.fast is not None
-    images = torch.from_numpy(np.ascontiguousarray(slices.images)).split(_ENCODED_AT_ONCE)
-    parts = []
-    for part in images:
-        _heed(cancel)
-        moved = part.to(base.device).contiguous(memory_format=torch.channels_last)
-        parts.append(base.fast.encode(moved))
-    return Features.joined(parts)
-
-
-def _fold_of(patients: Sequence[str], marked: np.ndarray) -> np.ndarray:
-    """Return in which fold each slice is held out, int (N,); -1 is in none.
-
-    A patient's slices are in one fold, those of patients with nothing marked in none. There are at
-    least two folds, or none at all where a single patient has anything marked.
-    """
-    named = dict.fromkeys(np.array(patients)[marked].tolist())
-    fold = {name: number % MOST_FOLDS for number, name in enumerate(named)}
-    if len(fold) < 2:
-        return np.full(len(patients), -1)
-    return np.array([fold.get(patient, -1) for patient in patients])
 
 
 def _cross_entropy(probability: np.ndarray, drawn: np.ndarray) -> float:
