@@ -228,15 +228,7 @@ class Training:
         elif kind == "error" and message["code"] == CANCELLED:
             self._end("cancelled", _stopped())
         elif kind == "error":
-            self._endByWorker(message)
-
-    def _endByWorker(self, error: Message) -> None:
-        folder = self._stage.folder
-        assert folder is not None
-        sentence = error["sentence"]
-        if (folder.path / CHECKPOINT).is_file():
-            sentence += " " + _("What was learnt is kept: press Resume to go on.")
-        self._end("error", sentence, details=str(error.get("details", "")))
+            self._endInError(message["sentence"], str(message.get("details", "")))
 
     def _adopt(self, done: Message) -> None:
         """Take the expert into the library, and go on to the next one or end."""
@@ -260,7 +252,13 @@ class Training:
             logging.exception("DiffOSeg Training: after the end of a training")
             return
         self._worker.cancel(self.jobID)
-        self._end("error", inWords(error, _("your home folder")), details=traceback.format_exc())
+        self._endInError(inWords(error, _("your home folder")), traceback.format_exc())
+
+    def _endInError(self, sentence: str, details: str) -> None:
+        folder = self._stage.folder
+        if folder is not None and (folder.path / CHECKPOINT).is_file():
+            sentence += " " + _("What was learnt is kept: press Resume to go on.")
+        self._end("error", sentence, details=details)
 
     def _end(self, kind: str, sentence: str, **facts: Any) -> None:
         event = TrainingEvent(kind, self.expertName, sentence, **facts)

@@ -305,6 +305,7 @@ def test_a_name_that_is_taken_meanwhile_is_said_and_nothing_is_lost(ready):
 
     assert followed.end.kind == "error"
     assert "Ann" in followed.end.sentence
+    assert "press Resume" in followed.end.sentence
     (card,) = logic.library().cards()
     logic.library().rename(card, "Ann the First")
     again = FollowedTraining(logic, lambda hear: logic.resume(logic.resumable()[0], hear))
