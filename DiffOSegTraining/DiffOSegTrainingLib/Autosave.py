@@ -69,9 +69,7 @@ class TrainingFolder:
         root.mkdir(parents=True, exist_ok=True)
         path = root / uuid.uuid4().hex
         path.mkdir(mode=0o700)
-        made = cls.held(path)
-        assert made is not None
-        return made
+        return cls.held(path) or cls.new()  # another Slicer may just have taken it for rubbish
 
     @classmethod
     def held(cls, path: Path) -> "TrainingFolder | None":

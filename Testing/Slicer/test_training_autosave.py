@@ -218,6 +218,27 @@ def test_what_is_under_way_can_be_neither_resumed_nor_discarded(slow):
     followed.to_the_end()
 
 
+def test_a_folder_that_another_slicer_removes_as_it_is_made_does_no_harm(scene, monkeypatch):
+    from DiffOSegTrainingLib.Autosave import TrainingFolder, autosaved
+
+    held = TrainingFolder.held
+    theirs = []
+
+    def heldByAnother(path):
+        if not theirs:
+            theirs.append(held(path))
+        return held(path)
+
+    monkeypatch.setattr(TrainingFolder, "held", heldByAnother)
+    made = TrainingFolder.new()
+
+    assert made.path != theirs[0].path
+    theirs[0].release()
+    assert autosaved() == ()
+    assert kept_folders() == [made.path]
+    made.release()
+
+
 def test_what_is_cancelled_as_it_is_resumed_is_kept(slow):
     saved = stopped(slow)
     slow.resume(saved)

@@ -341,8 +341,7 @@ def test_the_command_lines_are_what_the_command_line_takes(panel, ui, stage):
 
 def test_before_start_the_line_tells_on_what_and_for_how_long(three):
     until(lambda: three.logic.description is not None)
-    live(0.6)
-    assert "Runs on CPU, 2 threads: about 8 s" in three.ui.deviceLabel.text
+    until(lambda: "Runs on CPU, 2 threads: about 8 s" in three.ui.deviceLabel.text)
 
 
 def test_start_teaches_the_expert_and_says_plainly_what_came_of_it(three):
