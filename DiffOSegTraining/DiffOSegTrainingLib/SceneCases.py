@@ -60,15 +60,22 @@ class SceneCase:
         return carried_for_training(self.geometry, self.marked, self.region, metadata)
 
 
-def sceneCase(row: CaseRow) -> SceneCase:
+def sceneCase(row: CaseRow, more: Sequence[CaseRow] = ()) -> SceneCase:
     """Return a row with its drawing on the volume's grid.
+
+    Args:
+        row: of the table.
+        more: others of the same volume and region, whose drawings belong to the same case.
 
     Raises:
         InputError: a node is missing, cannot be used, or does not fit the volume.
     """
-    _requireNodes(row)
+    for each in (row, *more):
+        _requireNodes(each)
     region = None if row.roi is None else SceneInputs.roiRegion(row.roi, row.volume)
-    mask = segmentMask(row.volume, row.segmentation, row.segmentID)
+    mask = SegmentMask.joined(
+        [segmentMask(each.volume, each.segmentation, each.segmentID) for each in (row, *more)]
+    )
     return SceneCase(row, SceneInputs.geometryOf(row.volume), mask, region)
 
 

@@ -45,6 +45,18 @@ class SegmentMask:
         k, j, i = self.voxels.shape
         return i, j, k
 
+    @classmethod
+    def joined(cls, masks: "Sequence[SegmentMask]") -> "SegmentMask":
+        """Return what any of the masks, all of one volume, marks; at least one is given."""
+        marked = [mask for mask in masks if mask.voxels.size]
+        if len(marked) < 2:
+            return (marked or masks)[0]
+        lower = np.min([mask.start for mask in marked], axis=0)
+        size = np.max([np.add(mask.start, mask.size) for mask in marked], axis=0) - lower
+        i, j, k = map(int, lower)
+        voxels = np.logical_or.reduce([mask.within(lower, size) for mask in marked])
+        return cls(voxels, (i, j, k), True, marked[0].ownGrid)
+
     def within(self, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
         """Return the mask on a box of the volume's voxels, (K, J, I) bool."""
         result = np.zeros(tuple(size[::-1]), bool)

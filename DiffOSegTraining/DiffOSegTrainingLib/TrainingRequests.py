@@ -1,7 +1,7 @@
 """What is asked of a training, frozen; or what stands in its way, in a sentence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from slicer.i18n import tr as _
@@ -26,11 +26,14 @@ class AskedCase:
         row: of the table; a node that is deleted before it is handed over ends the training.
         number: of the row in the table, from 1.
         patient: what cases of one patient have in common; see ``SceneCases.patientKeys``.
+        more: other rows of the same volume and region: each alone would teach that what the others
+            mark is left out.
     """
 
     row: CaseRow
     number: int
     patient: str
+    more: tuple[CaseRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,21 +125,25 @@ def _casesByExpert(
 ) -> Mapping[str, list[AskedCase]]:
     """Return whose cases are to be learnt, by the first spelling of a name."""
     patients = patientKeys(rows)
-    cases: dict[str, list[AskedCase]] = {}
+    cases: dict[str, dict[object, AskedCase]] = {}
     spelt: dict[str, str] = {}
     for number, (row, found) in enumerate(zip(rows, checks, strict=True), start=1):
         name = row.drawnBy(own)
         if not wanted or name_key(name) == name_key(wanted):
             _requireFine(number, name, found)
-            case = AskedCase(row, number, patients[row.id])
-            cases.setdefault(spelt.setdefault(name_key(name), name), []).append(case)
+            mine = cases.setdefault(spelt.setdefault(name_key(name), name), {})
+            scan = (row.volume, row.roi)
+            if scan in mine:
+                mine[scan] = replace(mine[scan], more=(*mine[scan].more, row))
+            else:
+                mine[scan] = AskedCase(row, number, patients[row.id])
     if not cases and wanted:
         raise InputError(
             _("There are no cases of {name}. Say in the table which are.").format(name=wanted)
         )
     if not cases:
         raise InputError(_("There are no cases. Add a volume and its segment first."))
-    return cases
+    return {name: list(mine.values()) for name, mine in cases.items()}
 
 
 def _requireFine(number: int, expertName: str, found: Findings | None) -> None:

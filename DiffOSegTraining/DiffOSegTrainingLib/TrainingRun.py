@@ -297,7 +297,7 @@ def _written(
     """Write one case; return what the job says of it."""
     number = str(asked.number)
     try:
-        case = sceneCase(asked.row)
+        case = sceneCase(asked.row, asked.more)
         described = describedCase(case, number, asked.patient, metadata)
     except InputError as error:
         raise InputError(

@@ -217,6 +217,28 @@ def test_a_segment_that_is_drawn_on_during_a_training_counts_as_it_was(ready):
     assert expert.code[0] == a_mask().sum() / 65536
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_segments_that_one_expert_drew_on_one_scan_are_one_case(scene, far):
+    """Each alone would teach that what the others mark is left out."""
+    first, second = a_mask(), np.zeros_like(a_mask())
+    k, j, i = np.argwhere(first).min(0)
+    second[k : k + 2, :2, :2] = True
+    if not far:
+        second[k, j, i] = True  # they overlap
+    logic = training_logic()
+    a_case(0, {"Upper": first, "Lower": second})
+    logic.getParameterNode().expertName = "Ann"
+    logic.addAllPairs()
+    looked_at(logic)
+
+    followed = FollowedTraining(logic).to_the_end()
+    logic.shutdown()
+
+    assert len(logic.rows()) == 2
+    assert "With 1 case" in followed.end.sentence
+    assert load_expert(followed.end.card.path).code[0] == (first | second).sum() / 65536
+
+
 # Things go wrong
 
 
@@ -358,6 +380,16 @@ def test_large_volumes_do_not_hold_slicer_up(ready):
     assert sorted(followed.ticks)[-3] < 0.1
 
 
+def a_region_of(volume):
+    """Add a box around the whole of a volume; return its node."""
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Region")
+    bounds = np.zeros(6)
+    volume.GetRASBounds(bounds)
+    roi.SetCenterWorld(*bounds.reshape(3, 2).mean(1))
+    roi.SetSizeWorld(*np.ptp(bounds.reshape(3, 2), axis=1))
+    return roi
+
+
 @pytest.mark.slow
 def test_many_cases_take_no_more_memory_than_one(ready):
     resource = pytest.importorskip("resource")
@@ -367,11 +399,14 @@ def test_many_cases_take_no_more_memory_than_one(ready):
     mask[10:30, 40:90, 40:90] = True
     masks = {f"S{n}": np.roll(mask, (n // 10, n % 10), (1, 2)) for n in range(100)}
     drawn = a_segmentation(volume, masks)
-    logic.addRow(volume, drawn, "S0")
+    regions = [a_region_of(volume) for _ in masks]  # a region of its own makes each a case
+    logic.addRow(volume, drawn, "S0", roi=regions[0])
     looked_at(logic)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     assert logic.addNode(drawn) == 99
+    for row, region in zip(logic.rows(), regions, strict=True):
+        logic.setRow(row.id, roi=region)
     looked_at(logic)
     followed = FollowedTraining(logic).to_the_end()
 
