@@ -3,6 +3,7 @@
 import atexit
 import time
 import uuid
+from collections.abc import Callable
 
 import slicer
 import vtk
@@ -143,12 +144,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         Returns:
             the event it ended with; None where that took longer than ``timeoutSeconds``.
         """
-        deadline = None if timeoutSeconds is None else time.monotonic() + timeoutSeconds
-        while not run.over and (deadline is None or time.monotonic() < deadline):
-            self.tick()
-            if hasattr(getattr(slicer, "app", None), "processEvents"):
-                slicer.app.processEvents()
-            time.sleep(_WAIT_SECONDS)
+        tickWhile(lambda: not run.over, self.tick, timeoutSeconds)
         while run.over and run.id in self._leaving and run.id not in self._worker.openJobs:
             self._removeFiles()
         return run.outcome
@@ -268,6 +264,18 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _onStartClose(self, _scene: object, _event: str) -> None:
         self._abandon(_("The run was cancelled because the scene was closed."))
+
+
+def tickWhile(
+    going: Callable[[], bool], tick: Callable[[], None], timeoutSeconds: float | None = None
+) -> None:
+    """Tick until something is over or the time is up; the application stays alive meanwhile."""
+    deadline = None if timeoutSeconds is None else time.monotonic() + timeoutSeconds
+    while going() and (deadline is None or time.monotonic() < deadline):
+        tick()
+        if hasattr(getattr(slicer, "app", None), "processEvents"):
+            slicer.app.processEvents()
+        time.sleep(_WAIT_SECONDS)
 
 
 _shared: DiffOSegLogic | None = None

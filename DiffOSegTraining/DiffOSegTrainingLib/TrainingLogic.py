@@ -12,6 +12,7 @@ from diffoseg.catalog import read_card
 from diffoseg.errors import DependencyError, InputError, WeightsError
 from diffoseg.expert_library import ExpertLibrary
 from DiffOSegLib import Dependencies, LocalExperts
+from DiffOSegLib.Logic import tickWhile
 from DiffOSegLib.WorkerClient import Message, WorkerClient
 
 from .Autosave import AutosavedTraining, autosaved, taken
@@ -22,7 +23,6 @@ from .TrainingRun import Listener, Training, TrainingEvent
 
 TICK_MS = 30  # between two ticks of whoever shows a panel, while the logic is busy
 
-_WAIT_SECONDS = 0.005  # between two looks of a script that waits
 _STEP_SECONDS = 0.01  # files are removed for so long in one tick
 
 
@@ -147,19 +147,12 @@ class DiffOSegTrainingLogic(CaseTable):
         Returns:
             the event it ended with; None where that took longer than ``timeoutSeconds``.
         """
-        deadline = None if timeoutSeconds is None else time.monotonic() + timeoutSeconds
-        while not training.over and (deadline is None or time.monotonic() < deadline):
-            self.tick()
-            if hasattr(getattr(slicer, "app", None), "processEvents"):
-                slicer.app.processEvents()
-            time.sleep(_WAIT_SECONDS)
+        tickWhile(lambda: not training.over, self.tick, timeoutSeconds)
         return training.outcome
 
     def waitForFiles(self, timeoutSeconds: float | None = None) -> FilesEvent | None:
         """Wait until files are loaded or written, for scripts; returns how that ended."""
-        deadline = None if timeoutSeconds is None else time.monotonic() + timeoutSeconds
-        while self.filesBusy and (deadline is None or time.monotonic() < deadline):
-            self.tick()
+        tickWhile(lambda: self.filesBusy, self.tick, timeoutSeconds)
         return self._files.outcome if self._files is not None else None
 
     # The computer
