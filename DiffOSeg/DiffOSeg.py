@@ -82,8 +82,8 @@ class DiffOSegWidget(ScriptedLoadableModuleWidget):
             self.layout.addWidget(label)
             self.layout.addStretch(1)
             return
-        from DiffOSegLib.Logic import sharedLogic
-        from DiffOSegLib.PanelWidget import PanelWidget
+        from DiffOSegLib.panel.PanelWidget import PanelWidget
+        from DiffOSegLib.run.Logic import sharedLogic
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/DiffOSeg.ui"))
         self.layout.addWidget(uiWidget)
@@ -111,7 +111,7 @@ class DiffOSegWidget(ScriptedLoadableModuleWidget):
 def whySlicerIsTooOld():
     """Return which Slicer is needed, as a sentence; None where this one will do."""
     try:
-        from DiffOSegLib import Dependencies
+        from DiffOSegLib.run import Dependencies
     except (ImportError, SyntaxError):
         return _("DiffOSeg needs Slicer 5.12.1 or newer.")
     return Dependencies.state().slicerTooOld
@@ -160,9 +160,10 @@ class DiffOSegTest(ScriptedLoadableModuleTest):
 
     def test_aRunBringsSegmentsMapsAndATable(self):
         """A short run with the default model, where its packages are installed."""
-        from diffoseg.catalog import read_card
-        from DiffOSegLib import Dependencies, SceneInputs
-        from DiffOSegLib.SceneResults import OutputOptions, SceneResults
+        from diffoseg.model.cards import read_card
+        from DiffOSegLib.run import Dependencies
+        from DiffOSegLib.scene import SceneInputs
+        from DiffOSegLib.scene.SceneResults import OutputOptions, SceneResults
 
         if not Dependencies.state().ready:
             self.delayDisplay("PyTorch is not installed: no run was tried.")

@@ -79,8 +79,8 @@ class DiffOSegTrainingWidget(ScriptedLoadableModuleWidget):
             self.layout.addWidget(label)
             self.layout.addStretch(1)
             return
-        from DiffOSegTrainingLib.PanelWidget import PanelWidget
-        from DiffOSegTrainingLib.TrainingLogic import sharedTrainingLogic
+        from DiffOSegTrainingLib.panel.PanelWidget import PanelWidget
+        from DiffOSegTrainingLib.run.TrainingLogic import sharedTrainingLogic
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/DiffOSegTraining.ui"))
         self.layout.addWidget(uiWidget)
@@ -108,7 +108,7 @@ class DiffOSegTrainingWidget(ScriptedLoadableModuleWidget):
 def whySlicerIsTooOld():
     """Return which Slicer is needed, as a sentence; None where this one will do."""
     try:
-        from DiffOSegLib import Dependencies
+        from DiffOSegLib.run import Dependencies
     except (ImportError, SyntaxError):
         return _("DiffOSeg Training needs the module DiffOSeg and Slicer 5.12.1 or newer.")
     return Dependencies.state().slicerTooOld
@@ -155,7 +155,7 @@ class DiffOSegTrainingTest(ScriptedLoadableModuleTest):
         import os
         import tempfile
 
-        from DiffOSegLib import Dependencies
+        from DiffOSegLib.run import Dependencies
 
         if not Dependencies.state().ready:
             self.delayDisplay("PyTorch is not installed: no training was tried.")

@@ -58,7 +58,7 @@ class SegmentEditorDiffOSegTest(ScriptedLoadableModuleTest):
         """A previewed answer goes into the segment by Apply and out of it by Undo."""
         import numpy as np
 
-        from DiffOSegLib.Matrices import ijkToRas
+        from DiffOSegLib.scene.Matrices import ijkToRas
         from SegmentEditorDiffOSegLib.Answer import Answer
 
         volumeNode = slicer.util.addVolumeFromArray(np.zeros((20, 20, 20), np.int16))

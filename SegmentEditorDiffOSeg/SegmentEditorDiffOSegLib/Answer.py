@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from DiffOSegLib.RunRequest import RunRequest
+from DiffOSegLib.scene.RunRequest import RunRequest
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ class OfferedExpert:
 
 def offeredBy(model: Any) -> tuple[OfferedExpert, ...]:
     """Return whom one can ask, by the model's own ModelCard and what was taught on it."""
-    from diffoseg.experts import display_name
-    from DiffOSegLib import LocalExperts
+    from diffoseg.experts.panel import display_name
+    from DiffOSegLib.run import LocalExperts
 
     card = LocalExperts.withTaught(model)
     taught, offered = LocalExperts.taughtAmong(card), []

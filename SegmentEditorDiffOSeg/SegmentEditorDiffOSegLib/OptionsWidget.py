@@ -91,8 +91,8 @@ class OptionsWidget:
 
     def setExperts(self, experts: Sequence[OfferedExpert]) -> None:
         """Offer answers; a list that is there already is kept."""
-        from DiffOSegLib.ExpertsTableWidget import swatch
-        from DiffOSegLib.Sentences import asHtml
+        from DiffOSegLib.panel.ExpertsTableWidget import swatch
+        from DiffOSegLib.panel.Sentences import asHtml
 
         combo = self.expertCombo
         if self._experts == tuple(experts):

@@ -15,7 +15,7 @@ from slicer.util import vtkMatrixFromArray
 from vtk.util import numpy_support
 
 from diffoseg.errors import InputError
-from DiffOSegLib.Matrices import between, cornersOf, imageToRas, moved
+from DiffOSegLib.scene.Matrices import between, cornersOf, imageToRas, moved
 
 from .Answer import Answer
 

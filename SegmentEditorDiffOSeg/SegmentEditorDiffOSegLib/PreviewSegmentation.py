@@ -4,8 +4,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from DiffOSegLib import Shadows
-from DiffOSegLib.SegmentVoxels import LABELMAP
+from DiffOSegLib.scene.SegmentVoxels import LABELMAP
+from DiffOSegLib.views import Shadows
 
 from .Operations import drawn
 from .Placement import PlacedAnswer

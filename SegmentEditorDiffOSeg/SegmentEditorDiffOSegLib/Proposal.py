@@ -12,15 +12,15 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from diffoseg.catalog import read_card
 from diffoseg.errors import InputError
-from diffoseg.experts import display_name
-from DiffOSegLib import Presence, SceneInputs
-from DiffOSegLib.Logic import sharedLogic
-from DiffOSegLib.Matrices import ijkToRas
-from DiffOSegLib.ResultMaps import DRAWN_ABOVE
-from DiffOSegLib.Run import Run, RunEvent
-from DiffOSegLib.RunRequest import RunRequest
+from diffoseg.experts.panel import display_name
+from diffoseg.model.cards import read_card
+from DiffOSegLib.run.Logic import sharedLogic
+from DiffOSegLib.run.Run import Run, RunEvent
+from DiffOSegLib.scene import Presence, SceneInputs
+from DiffOSegLib.scene.Matrices import ijkToRas
+from DiffOSegLib.scene.ResultMaps import DRAWN_ABOVE
+from DiffOSegLib.scene.RunRequest import RunRequest
 
 from .Answer import Answer, AnswerSink
 from .Operations import Operation, editsOf

@@ -83,8 +83,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def setMRMLDefaults(self) -> None:
         """Give parameters that the scene does not hold their first values, those of the module."""
         try:
-            from DiffOSegLib.Parameters import MARGIN_MM, SAMPLES
-            from DiffOSegLib.ResultMaps import DRAWN_ABOVE
+            from DiffOSegLib.run.Parameters import MARGIN_MM, SAMPLES
+            from DiffOSegLib.scene.ResultMaps import DRAWN_ABOVE
         except ImportError:  # which the options tell; without values they show nothing
             return
         defaults: dict[str, str | int | float] = {
@@ -232,7 +232,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.updateGUIFromMRML()
 
     def _onTick(self) -> None:
-        from DiffOSegLib.Logic import sharedLogic
+        from DiffOSegLib.run.Logic import sharedLogic
 
         logic = sharedLogic()
         logic.tick()
@@ -243,9 +243,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _openEngine(self) -> None:
         """Import what the DiffOSeg module brings; raises ImportError where it is not there."""
-        from DiffOSegLib import LocalExperts
-        from DiffOSegLib.Logic import TICK_MS
-        from DiffOSegLib.Parameters import LARGEST_MARGIN_MM, MOST_SAMPLES
+        from DiffOSegLib.run import LocalExperts
+        from DiffOSegLib.run.Logic import TICK_MS
+        from DiffOSegLib.run.Parameters import LARGEST_MARGIN_MM, MOST_SAMPLES
 
         from .Proposal import Proposal
 
@@ -256,8 +256,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._fillModels()
 
     def _fillModels(self) -> None:
-        from diffoseg.catalog import available_cards
-        from DiffOSegLib.Sentences import noModel
+        from diffoseg.model.cards import available_cards
+        from DiffOSegLib.panel.Sentences import noModel
 
         cards = available_cards()
         names = [_DEFAULT_MODEL, *(card.name for card in cards[1:])]
@@ -268,7 +268,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _fillExperts(self) -> None:
         """Offer the answers of the chosen model; one that is not there any more is given up."""
-        from DiffOSegLib import LocalExperts
+        from DiffOSegLib.run import LocalExperts
 
         from .OfferedExperts import offeredBy
 
@@ -283,8 +283,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.scriptedEffect.setParameter("Expert", first)
 
     def _makeBox(self) -> None:
-        from DiffOSegLib import SceneInputs
-        from DiffOSegLib.RegionWidget import showBox
+        from DiffOSegLib.panel.RegionWidget import showBox
+        from DiffOSegLib.scene import SceneInputs
 
         volumeNode = self.scriptedEffect.parameterSetNode().GetSourceVolumeNode()
         SceneInputs.checkVolume(volumeNode)
@@ -296,7 +296,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
 
     def _run(self) -> None:
-        from DiffOSegLib import Dependencies
+        from DiffOSegLib.run import Dependencies
 
         from .Proposal import Question
 
@@ -343,7 +343,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _onProgress(self, event: Any) -> None:
         """Show how far the run is, and what it ended with."""
-        from DiffOSegLib.Sentences import progress
+        from DiffOSegLib.panel.Sentences import progress
 
         options = self.options
         if event.kind == "note":

@@ -6,8 +6,13 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
-from diffoseg.segment_tags import ALGORITHM_NAME, ALGORITHM_TYPE, SEMIAUTOMATIC, algorithm_name
-from DiffOSegLib import SegmentTags
+from diffoseg.output.segment_tags import (
+    ALGORITHM_NAME,
+    ALGORITHM_TYPE,
+    SEMIAUTOMATIC,
+    algorithm_name,
+)
+from DiffOSegLib.scene import SegmentTags
 
 from .Answer import Answer
 from .Operations import Edit

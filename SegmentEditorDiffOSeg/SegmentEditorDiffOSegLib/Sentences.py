@@ -2,8 +2,8 @@
 
 from slicer.i18n import tr as _
 
-from diffoseg.experts import display_name
-from DiffOSegLib.Sentences import conditions
+from diffoseg.experts.panel import display_name
+from DiffOSegLib.scene.Conditions import conditions
 
 from .Answer import Answer
 

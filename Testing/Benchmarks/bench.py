@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from diffoseg.waiting import wait_without_spinning
+from diffoseg.device.waiting import wait_without_spinning
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = 2
@@ -211,7 +211,7 @@ def measure(what: str, **details: Any) -> Record:
     import bench_fast
     import bench_paper
 
-    from diffoseg.allocator import keep_freed_memory
+    from diffoseg.device.allocator import keep_freed_memory
 
     if what == "weights":
         return bench_fast.about(**details)

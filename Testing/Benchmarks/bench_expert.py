@@ -26,7 +26,7 @@ from pathlib import Path
 import bench_machine
 from bench_expert_rows import Key, Record, Rows
 
-from diffoseg.waiting import wait_without_spinning
+from diffoseg.device.waiting import wait_without_spinning
 
 RESULTS = Path(__file__).parent / "results"
 FORMAT = 1
@@ -40,9 +40,10 @@ def main() -> int:
     from bench_expert_cohort import Cohort
     from bench_expert_tasks import Bench
 
-    from diffoseg.allocator import keep_freed_memory
-    from diffoseg.catalog import find_model
-    from diffoseg.weights import content_hash, load_model
+    from diffoseg.device.allocator import keep_freed_memory
+    from diffoseg.model.cards import find_model
+    from diffoseg.model.model import load_model
+    from diffoseg.model.stored import content_hash
 
     load = bench_machine.load()
     keep_freed_memory()
@@ -96,7 +97,7 @@ def identity(weights: str, base) -> Record:
     """Return what every measurement depends on besides its key."""
     import bench_expert_cohort as cohort
 
-    from diffoseg.training.expert_settings import ExpertSettings
+    from diffoseg.training.expert.settings import ExpertSettings
 
     of = {
         "seeds": (cohort.EXPERTS_SEED, cohort.TEST_SEED, cohort.LESSONS_SEED),

@@ -13,8 +13,8 @@ from bench_expert_cohort import Phantom, packed
 from bench_expert_outlines import above_half, best_outlines
 from torch import Tensor
 
-from diffoseg.fast_look import probability
-from diffoseg.model import Model
+from diffoseg.drawing.fast_look import probability
+from diffoseg.model.model import Model
 from diffoseg.networks.fast import Features
 
 _TOGETHER = 24  # slices a network call

@@ -15,8 +15,8 @@ from bench_expert_outlines import above_half, best_outlines
 from diffoseg.cohorts.case import Case
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import Style, View, draw, draw_latents, style_population
-from diffoseg.geometry import GridWindow, ModelGrid
-from diffoseg.metadata import ModelMetadata
+from diffoseg.model.metadata import ModelMetadata
+from diffoseg.space.model_grid import GridWindow, ModelGrid
 from diffoseg.training.slices import centred_window
 
 EXPERTS_SEED, TEST_SEED, LESSONS_SEED = 0xE59E, 20_615, 20_616

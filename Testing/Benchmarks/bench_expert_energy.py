@@ -8,10 +8,10 @@ import numpy as np
 from bench_expert_cohort import Cohort, unpacked
 from bench_expert_rows import Key, Record
 
-from diffoseg.experts import CONSENSUS
-from diffoseg.metrics import generalized_energy_distance
-from diffoseg.model import Model
-from diffoseg.phantom_evaluation import ModelPredictor
+from diffoseg.evaluation.metrics import generalized_energy_distance
+from diffoseg.evaluation.phantoms import ModelPredictor
+from diffoseg.experts.panel import CONSENSUS
+from diffoseg.model.model import Model
 
 SAMPLES, CASES = 6, 8
 

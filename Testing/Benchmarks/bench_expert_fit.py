@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diffoseg.cohorts.case import Case
-from diffoseg.experts import Expert
-from diffoseg.local_expert import LocalExpert
-from diffoseg.model import Model
+from diffoseg.experts.local_expert import LocalExpert
+from diffoseg.experts.panel import Expert
+from diffoseg.model.model import Model
+from diffoseg.model.stored import content_hash
 from diffoseg.networks.fast import FastNetwork
-from diffoseg.training.expert import train_expert
-from diffoseg.training.expert_slices import expert_slices
+from diffoseg.training.expert.fit import train_expert
+from diffoseg.training.expert.slices import expert_slices
 from diffoseg.training.slices import SliceSet, draw_batch
-from diffoseg.weights import content_hash
 
 RIVAL_S = 10.0
 """Seconds that a rival trains."""

@@ -13,7 +13,7 @@ import numpy as np
 from bench_expert_rows import Key, Record
 from bench_expert_tasks import ENERGY_K, KS, MANY, RIVAL_KS, RIVALS
 
-from diffoseg.intervals import Estimate, interval, patient_weights
+from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
 
 Rows = Mapping[Key, Record]
 Fits = Mapping[int, Sequence[Record]]

@@ -9,10 +9,10 @@ from bench_expert_rows import Key, Record
 from bench_expert_scores import dice
 from bench_expert_summary import enough, of_pairs
 
-from diffoseg.experts import Expert
-from diffoseg.local_expert import LocalExpert
-from diffoseg.model import Model
-from diffoseg.weights import content_hash
+from diffoseg.experts.local_expert import LocalExpert
+from diffoseg.experts.panel import Expert
+from diffoseg.model.model import Model
+from diffoseg.model.stored import content_hash
 
 KS = (3, 20)
 

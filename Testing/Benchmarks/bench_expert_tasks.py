@@ -17,7 +17,7 @@ from bench_expert_scores import (
     volume_differences,
 )
 
-from diffoseg.model import Model
+from diffoseg.model.model import Model
 
 KS = (1, 2, 3, 5, 10, 20)
 MANY = 100

@@ -19,12 +19,12 @@ from bench_machine import Record
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffoseg.cohorts.phantom import PhantomCohort
-from diffoseg.geometry import Box, Geometry
-from diffoseg.job import ExpertResult
-from diffoseg.model import Model
-from diffoseg.segmentation import Segmenter
-from diffoseg.volume import Volume
-from diffoseg.weights import content_hash, load_model
+from diffoseg.comparison.result import ExpertResult
+from diffoseg.drawing.segmenter import Segmenter
+from diffoseg.model.model import Model, load_model
+from diffoseg.model.stored import content_hash
+from diffoseg.space.geometry import Box, Geometry
+from diffoseg.space.volume import Volume
 
 _SLICE_MM = 2.0
 _CERTAIN = 50.0  # a logit

@@ -15,9 +15,9 @@ from bench_machine import Record, wait_for
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffoseg.diffusion import CategoricalSchedule
+from diffoseg.diffusion.sampling import SamplerSettings, chain, plan
 from diffoseg.networks.config import Stage, published_config
 from diffoseg.networks.unet import UNet
-from diffoseg.sampling import SamplerSettings, chain, plan
 
 EXPERTS = 4
 _MASK_DISTANCE = 100.0  # of no consequence to a chain that takes every step

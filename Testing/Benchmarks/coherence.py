@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from diffoseg import drawing
-from diffoseg.allocator import keep_freed_memory
 from diffoseg.cohorts.case import Case
 from diffoseg.cohorts.phantom import PhantomCohort
-from diffoseg.geometry import Box
-from diffoseg.intervals import Estimate, interval, patient_weights
-from diffoseg.presets import PRESETS, STANDARD
-from diffoseg.segmentation import Segmenter
-from diffoseg.weights import load_model
+from diffoseg.device.allocator import keep_freed_memory
+from diffoseg.drawing import chains as drawing
+from diffoseg.drawing.segmenter import Segmenter
+from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
+from diffoseg.model.model import load_model
+from diffoseg.model.presets import PRESETS, STANDARD
+from diffoseg.space.geometry import Box
 
 SEED = 9002
 DRAWS = 16

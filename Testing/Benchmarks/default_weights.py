@@ -13,8 +13,10 @@ from pathlib import Path
 
 import torch
 
-from diffoseg.training.loop import CURVE
-from diffoseg.weights import DEFAULT_MODEL, load_model, save_model
+from diffoseg.model.cards import DEFAULT_MODEL
+from diffoseg.model.model import load_model
+from diffoseg.model.stored import save_model
+from diffoseg.training.run_files import CURVE
 
 MODELS = Path(__file__).parents[2] / "Resources" / "Models"
 TITLE = "DiffOSeg on synthetic lung nodules"

@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from diffoseg.catalog import find_model
-from diffoseg.model import Model
-from diffoseg.weights import content_hash, load_model
+from diffoseg.model.cards import find_model
+from diffoseg.model.model import Model, load_model
+from diffoseg.model.stored import content_hash
 
 
 def main() -> int:

@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffoseg.evaluation import Evaluation
-from diffoseg.metrics import calibration_error
+from diffoseg.evaluation.evaluate import Evaluation
+from diffoseg.evaluation.metrics import calibration_error
 
 PANELS = {"consensus_ece": "Consensus", "expert_ece": "Each expert"}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by all eyes (Okabe and Ito)

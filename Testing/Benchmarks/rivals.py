@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 
 from diffoseg.cohorts.folder import read_cohort
+from diffoseg.commands.progress import Progress
+from diffoseg.model.model import load_model
 from diffoseg.networks.config import compact_config
-from diffoseg.progress import Progress
 from diffoseg.training.baselines import train_baseline
 from diffoseg.training.loop import LoopSettings
 from diffoseg.training.prepare import prepare
-from diffoseg.weights import load_model
 
 
 def main() -> int:

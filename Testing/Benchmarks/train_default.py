@@ -17,13 +17,14 @@ from pathlib import Path
 import torch
 
 from diffoseg.cohorts.phantom import PhantomCohort
-from diffoseg.intensity import IntensityMapping
-from diffoseg.metadata import ModelMetadata
+from diffoseg.model.metadata import ModelMetadata
+from diffoseg.model.model import load_model
+from diffoseg.model.stored import save_model
+from diffoseg.space.intensity import IntensityMapping
 from diffoseg.training.fast import STEPS, train_fast
 from diffoseg.training.loop import LoopSettings
 from diffoseg.training.prepare import ROOM
 from diffoseg.training.slices import SliceSet, slices_of
-from diffoseg.weights import load_model, save_model
 
 COHORT = PhantomCohort(seed=3, cases=3000, draws=3, passing=2)
 HELD_OUT = PhantomCohort(seed=4, cases=60, passing=2)

@@ -31,19 +31,19 @@ from truth_report import (
 )
 from truth_run import Measured, Task, run
 
-from diffoseg.allocator import keep_freed_memory
-from diffoseg.bounds import humans, level_sets_of_truth, oracle
-from diffoseg.catalog import find_model
 from diffoseg.cohorts.calibration import level_set_gate
 from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
-from diffoseg.evaluation import Evaluation, Predictor, TruthSlice, evaluate
-from diffoseg.experts import CONSENSUS
-from diffoseg.model import Model
-from diffoseg.phantom_evaluation import ModelPredictor, TruthCase
-from diffoseg.presets import LEVEL_SET, chosen_steps
+from diffoseg.device.allocator import keep_freed_memory
+from diffoseg.evaluation.bounds import humans, level_sets_of_truth, oracle
+from diffoseg.evaluation.evaluate import Evaluation, Predictor, TruthSlice, evaluate
+from diffoseg.evaluation.phantoms import ModelPredictor, TruthCase
+from diffoseg.evaluation.volumes import perfect_volumes, score_volumes, true_volumes, volumes_of
+from diffoseg.experts.panel import CONSENSUS
+from diffoseg.model.cards import find_model
+from diffoseg.model.model import Model, load_model
+from diffoseg.model.presets import LEVEL_SET, chosen_steps
+from diffoseg.model.stored import content_hash, save_model
 from diffoseg.training.baselines import Baseline, FixedMasks, LevelSets
-from diffoseg.volume_evaluation import perfect_volumes, score_volumes, true_volumes, volumes_of
-from diffoseg.weights import content_hash, load_model, save_model
 
 SEED, SHIFTED_SEED = 9001, 9101
 CURVE = (1, 2, 4, 8, 16, 32)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from truth_run import Measured
 
-from diffoseg.evaluation import Evaluation, paired_difference, paired_ratio
-from diffoseg.evaluation_tables import differences_table, markdown, markdown_table
-from diffoseg.intervals import Estimate
-from diffoseg.style_swap import nearest, style_swap
-from diffoseg.volume_evaluation import binomial_interval
+from diffoseg.evaluation.evaluate import Evaluation, paired_difference, paired_ratio
+from diffoseg.evaluation.intervals import Estimate
+from diffoseg.evaluation.style_swap import nearest, style_swap
+from diffoseg.evaluation.tables import differences_table, markdown, markdown_table
+from diffoseg.evaluation.volumes import binomial_interval
 
 OURS, FIRST_BELIEF, PAPER = "DiffOSeg", "level sets of its first belief", "the paper's kind"
 PERFECT, TRUE_LEVELS = "perfect sampler", "level sets of the true marginals"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffoseg.cohorts.phantom import PhantomCohort
-from diffoseg.evaluation import Evaluation
-from diffoseg.metadata import ModelMetadata
-from diffoseg.phantom_evaluation import TruthCase, truth_cases
+from diffoseg.evaluation.evaluate import Evaluation
+from diffoseg.evaluation.phantoms import TruthCase, truth_cases
+from diffoseg.model.metadata import ModelMetadata
 
 
 @dataclass(frozen=True)

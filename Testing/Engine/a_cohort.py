@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from diffoseg.cohorts.case import Case
 from diffoseg.errors import InputError
-from diffoseg.geometry import Box, Geometry
-from diffoseg.intensity import IntensityMapping
-from diffoseg.metadata import ModelMetadata
-from diffoseg.volume import Volume
+from diffoseg.model.metadata import ModelMetadata
+from diffoseg.space.geometry import Box, Geometry
+from diffoseg.space.intensity import IntensityMapping
+from diffoseg.space.volume import Volume
 
 METADATA = ModelMetadata(
     title="test",

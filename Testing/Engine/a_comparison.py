@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffoseg.experts import CONSENSUS, ExpertPanel
-from diffoseg.geometry import Geometry
-from diffoseg.job import Comparison, ExpertResult
-from diffoseg.volume import Volume
+from diffoseg.comparison.result import Comparison, ExpertResult
+from diffoseg.experts.panel import CONSENSUS, ExpertPanel
+from diffoseg.space.geometry import Geometry
+from diffoseg.space.volume import Volume
 
 WHOLE = Geometry((72, 64, 14), (0.8, 0.8, 2.5), (-30.0, -25.0, 10.0))
 START, SIZE = (8, 10, 3), (48, 42, 10)

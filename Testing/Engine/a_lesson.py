@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import torch
+from a_fast_model import SMALL, a_fast_model
 from a_model import a_volume
-from test_fast import SMALL, a_fast_model
 
 from diffoseg.cohorts.case import Case
-from diffoseg.experts import Expert
-from diffoseg.model import Model
+from diffoseg.experts.panel import Expert
+from diffoseg.model.model import Model
 from diffoseg.networks.fast import FastConfig, FastNetwork
-from diffoseg.training_job import (
+from diffoseg.space.marked import marked_box
+from diffoseg.space.volume import image_of
+from diffoseg.worker.training_job import (
     TrainingCase,
     TrainingJob,
     carried_for_training,
     image_file,
-    marked_box,
     mask_file,
 )
-from diffoseg.volume import image_of
 
 NAME = 'Änn "O\'Hara" / 2'
 

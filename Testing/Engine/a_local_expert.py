@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_fast import a_fast_model
+from a_fast_model import a_fast_model
 
-from diffoseg.experts import Expert
-from diffoseg.local_expert import SUFFIX, LocalExpert, save_expert
-from diffoseg.model import Model
-from diffoseg.weights import content_hash
+from diffoseg.experts.local_expert import SUFFIX, LocalExpert, save_expert
+from diffoseg.experts.panel import Expert
+from diffoseg.model.model import Model
+from diffoseg.model.stored import content_hash
 
 CODE = np.array([0.5, -1.0, 0.25, 2.0], np.float32)
 TRAINING = {"cases": 4, "validation": {"verdict": "use", "dice": 0.86, "consensus": 0.79}}

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from diffoseg.diffusion import CategoricalSchedule
-from diffoseg.experts import ExpertPanel
-from diffoseg.geometry import Box, Geometry
-from diffoseg.intensity import IntensityMapping
-from diffoseg.metadata import ModelMetadata
-from diffoseg.model import Model
+from diffoseg.experts.panel import ExpertPanel
+from diffoseg.model.metadata import ModelMetadata
+from diffoseg.model.model import Model
 from diffoseg.networks.config import UNetConfig
 from diffoseg.networks.unet import UNet, widen
-from diffoseg.volume import Volume
+from diffoseg.space.geometry import Box, Geometry
+from diffoseg.space.intensity import IntensityMapping
+from diffoseg.space.volume import Volume
 
 PATCH = 32
 REGION = Box((6, 6, 3), (22, 22, 9))

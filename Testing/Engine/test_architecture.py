@@ -1,4 +1,4 @@
-"""The rooms of the house reach only downwards; read from the import statements themselves."""
+"""The house: rooms reach only downwards, no file needs itself; read from the import statements."""
 
 import ast
 import graphlib
@@ -9,134 +9,170 @@ from pathlib import Path
 
 import pytest
 
-import diffoseg
+ROOT = Path(__file__).resolve().parents[2]
 
-ROOT = Path(diffoseg.__file__).parent
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")
-}
+# From the ground up: a file imports from its own room and from those before it in the list.
+ENGINE = (
+    "diffoseg.errors",
+    "diffoseg.version",
+    "diffoseg.files",
+    "diffoseg.device",
+    "diffoseg.space",
+    "diffoseg.diffusion",
+    "diffoseg.networks",
+    "diffoseg.experts",
+    "diffoseg.model",
+    "diffoseg.comparison",
+    "diffoseg.reading",
+    "diffoseg.output",
+    "diffoseg.drawing",
+    "diffoseg.cohorts",
+    "diffoseg.training",
+    "diffoseg.training.expert",
+    "diffoseg.evaluation",
+    "diffoseg.worker",
+    "diffoseg.commands",
+    "diffoseg",
+)
+SLICER = (
+    "DiffOSegLib.scene",
+    "DiffOSegLib.views",
+    "DiffOSegLib.run",
+    "DiffOSegLib.panel",
+    "DiffOSegLib",
+    "DiffOSegTrainingLib.cases",
+    "DiffOSegTrainingLib.run",
+    "DiffOSegTrainingLib.panel",
+    "DiffOSegTrainingLib",
+    "SegmentEditorDiffOSegLib",
+)
+ROOMS = ENGINE + SLICER
 
-# Equations: which of the engine's other modules each may use, beside torch, numpy and scipy.
-MATHEMATICS = {
-    "diffusion": {"errors"},
-    "sampling": {"errors", "diffusion"},
-    "overlap": {"errors"},
-    "metrics": {"errors", "overlap", "published_metrics"},
-    "published_metrics": {"overlap"},
-    "intervals": {"errors"},
-    "noise": {"errors"},
-    "geometry": {"errors"},
-}
+# Equations: beside each other they need numbers and nothing else.
+MATHEMATICS = ("diffoseg.diffusion.", "diffoseg.comparison.overlap", "diffoseg.evaluation.metrics")
+NUMBERS = {"torch", "numpy", "scipy", "diffoseg"}
 
-# From the ground up: a module imports from its own floor and from those below. Two file formats
-# lie in output/, where results are written, and are needed below by the cohorts.
-FLOORS = (
-    {"errors", "version", "experts", "geometry", "intensity", "progress", "output.atomic"}
-    | {"segment_tags", "waiting"}
-    | {"allocator", "device"},
-    {"volume", "job", "reading", "output.seg_nrrd", "networks", "metadata", "consensus"}
-    | {"same_grid"}
-    | {"catalog", "field_of_view", "workload", "presets", "local_expert", "expert_library"}
-    | MATHEMATICS.keys(),
-    {
-        "model",
-        "calibration",
-        "restore",
-        "weights",
-        "research_checkpoint",
-        "cohorts",
-        "comparison",
-        "scoring",
-        "training_job",
-        "case_checks",
-    },
-    {
-        "segmentation",
-        "drawing",
-        "fast_drawing",
-        "fast_look",
-        "applicability",
-        "canvas",
-        "tiling",
-        "training",
-        "output",
-    }
-    | {
-        "bounds",
-        "evaluation",
-        "evaluation_tables",
-        "phantom_evaluation",
-        "style_swap",
-        "volume_evaluation",
-    },
-    {"demo", "commands", "train_commands", "command_text", "cli", "__main__"}
-    | {"worker", "worker_answers", "worker_errors", "worker_training"},
+HOMES = (
+    ROOT / "DiffOSeg" / "diffoseg",
+    ROOT / "DiffOSeg" / "DiffOSegLib",
+    ROOT / "DiffOSegTraining" / "DiffOSegTrainingLib",
+    ROOT / "SegmentEditorDiffOSeg" / "SegmentEditorDiffOSegLib",
 )
 
 
-def imports_of(module: str, *, nested: bool = True) -> Iterator[str]:
-    """Yield what a module imports: "torch", or "diffoseg.model" for one of the engine's own."""
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    package = ("diffoseg", *module.split("."))
+def module_at(path: Path, home: Path) -> str:
+    parts = path.relative_to(home.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_at(path, home): path for home in HOMES for path in home.rglob("*.py")}
+
+
+def room_of(module: str, rooms: tuple[str, ...] = ROOMS) -> str:
+    """Return the innermost room of the list in which a module lies."""
+    around = [room for room in rooms if f"{module}.".startswith(f"{room}.")]
+    assert around, f"{module} lies in no room: add its room to the list"
+    return max(around, key=len)
+
+
+def imports_of(module: str, source: str, *, nested: bool = True) -> Iterator[str]:
+    """Yield what a module's text imports: "torch", or "diffoseg.model.model" for one of ours."""
+    tree = ast.parse(source)
+    is_package = MODULES.get(module, Path()).name == "__init__.py"
+    home = module.split(".") if is_package else module.split(".")[:-1]
     for node in ast.walk(tree) if nested else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            home = ".".join((*package[: -node.level or None], *filter(None, [node.module])))
-            home = home if node.level else str(node.module)
+            above = home[: len(home) - node.level + 1] if node.level else []
+            base = ".".join((*above, *filter(None, [node.module])))
             for alias in node.names:
-                name = f"{home}.{alias.name}"
-                yield name if name.removeprefix("diffoseg.") in MODULES else home
+                name = f"{base}.{alias.name}"
+                yield name if name in MODULES else base
 
 
-def own(module: str, *, nested: bool = True) -> set[str]:
-    """Return the engine's modules that ``module`` imports, such as "networks.unet"."""
-    names = (name.removeprefix("diffoseg.") for name in imports_of(module, nested=nested))
-    return {name for name in names if name in MODULES and name != module}
+def own(module: str, source: str | None = None) -> set[str]:
+    """Return which of our own modules a module imports, in functions and for types too."""
+    text = MODULES[module].read_text(encoding="utf-8") if source is None else source
+    return {name for name in imports_of(module, text) if name in MODULES}
 
 
-def floor_of(module: str) -> int:
-    room = module if any(module in rooms for rooms in FLOORS) else module.split(".")[0]
-    levels = [level for level, rooms in enumerate(FLOORS) if room in rooms]
-    assert levels, f"{module} has no floor: add it to FLOORS"
-    return levels[0]
+def reached_above(module: str, source: str | None = None) -> set[str]:
+    """Return the modules that a module imports from rooms above its own."""
+    order = {room: floor for floor, room in enumerate(ROOMS)}
+    here = order[room_of(module)]
+    return {other for other in own(module, source) if order[room_of(other)] > here}
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
+def circle_among(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of one circle of imports; none where there is no circle."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_file_imports_from_a_room_above_its_own():
+    found = {module: above for module in MODULES if (above := reached_above(module))}
+    assert not found
+
+
+def test_an_import_turned_round_is_found():
+    turned = "from ..drawing.segmenter import Segmenter"
+    assert reached_above("diffoseg.model.model", turned) == {"diffoseg.drawing.segmenter"}
+    nested = "def late():\n    from ..worker import job"
+    assert reached_above("diffoseg.space.volume", nested) == {"diffoseg.worker.job"}
+    assert not reached_above("diffoseg.drawing.canvas", "from ..model.model import Model")
+
+
+def test_there_is_no_circle_of_files():
+    assert not circle_among({module: own(module) for module in MODULES})
+
+
+def test_a_circle_of_two_files_is_found():
+    graph = {module: own(module) for module in MODULES}
+    graph["diffoseg.model.stored"] |= own("diffoseg.model.stored", "from .model import Model")
+    assert {"diffoseg.model.stored", "diffoseg.model.model"} <= set(circle_among(graph))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("diffoseg")])
 def test_the_engine_never_touches_slicer(module):
-    tops = {name.split(".")[0].lower() for name in imports_of(module)}
+    source = MODULES[module].read_text(encoding="utf-8")
+    tops = {name.split(".")[0].lower() for name in imports_of(module, source)}
     assert not tops & {"slicer", "qt", "ctk", "vtk", "pyside6", "pyqt5"}
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"__init__"}))
-def test_every_module_has_a_floor_and_reaches_only_downwards(module):
-    above = {other for other in own(module) if floor_of(other) > floor_of(module)}
-    assert not above
-
-
-@pytest.mark.parametrize("module", sorted(set(MATHEMATICS) & set(MODULES)))
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(MATHEMATICS)])
 def test_the_mathematics_imports_only_numbers(module):
-    allowed = {"torch", "numpy", "scipy", "diffoseg"} | sys.stdlib_module_names
-    assert {name.split(".")[0] for name in imports_of(module)} <= allowed
-    assert own(module) <= MATHEMATICS[module]
+    source = MODULES[module].read_text(encoding="utf-8")
+    tops = {name.split(".")[0] for name in imports_of(module, source)}
+    assert tops <= NUMBERS | sys.stdlib_module_names
+    others = {other for other in own(module) if not other.startswith(MATHEMATICS)}
+    assert others <= {"diffoseg.errors", "diffoseg.evaluation.published_metrics"}
 
 
-def test_no_module_needs_itself_to_load():
-    graph = {module: own(module, nested=False) for module in MODULES}
-    graphlib.TopologicalSorter(graph).prepare()
+def test_the_engine_has_few_names_at_its_top():
+    names = [
+        path.name for path in HOMES[0].iterdir() if path.name not in ("__pycache__", "_models")
+    ]
+    assert len(names) <= 20
+    files = {name for name in names if name.endswith(".py")}
+    assert files == {"__init__.py", "__main__.py", "errors.py", "version.py"}
 
 
 @pytest.mark.parametrize(
     "statement",
     [
         "import diffoseg",
-        "from diffoseg import job, catalog, workload, geometry, experts, errors, intensity",
-        "from diffoseg import version, metadata, field_of_view, volume, worker, presets",
-        "from diffoseg import training_job, case_checks; import diffoseg.cohorts.datalist",
-        "from diffoseg import expert_library as e; e.ExpertLibrary(e.default_folder()).cards()",
-        "from diffoseg.local_expert import save_expert, load_expert, read_expert_card",
-        "from diffoseg.catalog import available_cards; assert available_cards()",
-        "from diffoseg.cli import main; main(['--help'])",
+        "import diffoseg.worker.job, diffoseg.worker.training_job, diffoseg.worker.process",
+        "from diffoseg.model import cards, metadata, presets; assert cards.available_cards()",
+        "from diffoseg.model.expert_library import *; ExpertLibrary(default_folder()).cards()",
+        "from diffoseg.drawing import workload; from diffoseg.output import segment_tags",
+        "from diffoseg.space import geometry, model_grid, intensity, field_of_view, marked, volume",
+        "from diffoseg.cohorts import checks, datalist; from diffoseg.training import run_files",
+        "from diffoseg.experts.local_expert import save_expert, load_expert",
+        "from diffoseg.commands.command_line import main; main(['--help'])",
     ],
 )
 def test_loads_without_torch(statement):
@@ -144,3 +180,33 @@ def test_loads_without_torch(statement):
     check = f"{statement}\nimport sys\nassert not {heavy} & set(sys.modules)"
     answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("statement", "home"),
+    [
+        ("from diffoseg.metrics import generalized_energy_distance as found", "evaluation.metrics"),
+        (
+            "import diffoseg; found = diffoseg.metrics.generalized_energy_distance",
+            "evaluation.metrics",
+        ),
+        (
+            "from diffoseg.weights import import_research_checkpoint as found",
+            "model.research_checkpoint",
+        ),
+        ("import diffoseg.weights; found = diffoseg.weights.load_model", "model.model"),
+        ("import diffoseg; found = diffoseg.diffusion.posterior", "diffusion.posterior"),
+        ("import diffoseg; found = diffoseg.diffusion.CategoricalSchedule", "diffusion.schedule"),
+        (
+            "import diffoseg; found = diffoseg.import_research_checkpoint",
+            "model.research_checkpoint",
+        ),
+        ("import diffoseg; found = diffoseg.Segmenter", "drawing.segmenter"),
+    ],
+)
+def test_public_names_are_the_objects_of_the_rooms(statement, home):
+    check = f"{statement}\nprint(found.__module__)"
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", check], capture_output=True, text=True
+    )
+    assert answer.stdout.strip() == f"diffoseg.{home}", answer.stderr

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import slicer
 
-from diffoseg.catalog import ModelCard
-from diffoseg.experts import CONSENSUS, ExpertPanel
-from diffoseg.intensity import IntensityMapping
-from diffoseg.metadata import ModelMetadata
+from diffoseg.experts.panel import CONSENSUS, ExpertPanel
+from diffoseg.model.cards import ModelCard
+from diffoseg.model.metadata import ModelMetadata
+from diffoseg.space.intensity import IntensityMapping
 
 EXPERTS = ("Dr. Müller", "日本 先生")
 NOTICE = "For testing only."
@@ -82,7 +82,7 @@ class FinishedRun:
 
     @property
     def request(self) -> Any:
-        from DiffOSegLib.RunRequest import RunRequest
+        from DiffOSegLib.scene.RunRequest import RunRequest
 
         asked = tuple(self.probability), 8, None, 7, "auto"
         return RunRequest("", None, "", *asked, **self.asked)

@@ -58,7 +58,7 @@ def readersState():
 @contextmanager
 def comparisonViews() -> Iterator[Any]:
     """Yield views to compare in; they are gone afterwards."""
-    from DiffOSegLib.ComparisonViews import ComparisonViews
+    from DiffOSegLib.views.ComparisonViews import ComparisonViews
 
     made = ComparisonViews()
     yield made

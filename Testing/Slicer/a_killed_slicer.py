@@ -18,7 +18,7 @@ SlicerHost.boot()
 
 from a_training import FollowedTraining, a_case, looked_at, training_logic  # noqa: E402
 
-from DiffOSegTrainingLib.TrainingLogic import DiffOSegTrainingLogic  # noqa: E402
+from DiffOSegTrainingLib.run.TrainingLogic import DiffOSegTrainingLogic  # noqa: E402
 
 
 def main(mode, step_seconds, where):

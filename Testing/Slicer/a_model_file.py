@@ -5,7 +5,7 @@ import struct
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from diffoseg.catalog import read_card
+from diffoseg.model.cards import read_card
 
 FAST, PAPER = "a-fast-one", "a-paper-one"
 """The names of the models."""

@@ -10,7 +10,7 @@ import qt
 import slicer
 
 import SlicerHost
-from diffoseg.experts import display_name
+from diffoseg.experts.panel import display_name
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "DiffOSeg" / "DiffOSeg.py"
@@ -55,7 +55,7 @@ def openModule(path: Path) -> Iterator[Any]:
 @contextmanager
 def openPanel(logic: Any, monkeypatch: Any) -> Iterator[Any]:
     """Open the module with a logic in place of the application's; yields DiffOSegWidget."""
-    from DiffOSegLib import Logic
+    from DiffOSegLib.run import Logic
 
     monkeypatch.setattr(Logic, "_shared", logic)
     with openModule(MODULE) as widget:

@@ -7,7 +7,7 @@ import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
 from diffoseg.cohorts.phantom import PhantomCohort
-from diffoseg.experts import CONSENSUS
+from diffoseg.experts.panel import CONSENSUS
 
 _DRAWS = 16  # of each expert, for the probabilities
 _FLIP = np.diag([-1.0, -1.0, 1.0])  # LPS to RAS
@@ -75,7 +75,7 @@ def aVolume(name, array, geometry):
 
 def _disagreement(spread, geometry):
     """Return the map as the module itself puts it into the scene, so that it has its colours."""
-    from DiffOSegLib import ResultMaps
+    from DiffOSegLib.scene import ResultMaps
 
     grid = aVolume("grid", spread.astype(np.float32), geometry)
     voxels = ResultMaps.MapVolume(spread.shape)

@@ -13,8 +13,8 @@ ENDS = {"done", "cancelled", "error"}
 
 def logic_with(mode="normal", step_seconds=0.001, *more):
     """Return a logic whose worker behaves as the mode says."""
-    from DiffOSegLib.Logic import DiffOSegLogic
-    from DiffOSegLib.WorkerClient import WorkerClient
+    from DiffOSegLib.run.Logic import DiffOSegLogic
+    from DiffOSegLib.run.WorkerClient import WorkerClient
 
     command = [sys.executable, str(FAKE), mode, str(step_seconds), *map(str, more)]
     return DiffOSegLogic(WorkerClient(command))
@@ -32,7 +32,7 @@ def add_volume(size=(40, 30, 20), spacing=(0.7, 0.7, 2.0), name="Chest CT of Mr 
 
 def request_for(volume, **changes):
     """Return a request for the whole volume."""
-    from DiffOSegLib.RunRequest import RunRequest
+    from DiffOSegLib.scene.RunRequest import RunRequest
 
     asked = {"region": None, "model": "", "experts": ("consensus", "Expert 1"), "samples": 2}
     asked |= {"steps": None, "seed": 0, "device": "auto"}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from diffoseg.catalog import read_card
-from diffoseg.expert_library import default_folder
-from diffoseg.experts import Expert
-from diffoseg.local_expert import SUFFIX, LocalExpert, save_expert
+from diffoseg.experts.local_expert import SUFFIX, LocalExpert, save_expert
+from diffoseg.experts.panel import Expert
+from diffoseg.model.cards import read_card
+from diffoseg.model.expert_library import default_folder
 
 NAME = "Dr. Übel <b>&"
 COLOR = (0.53, 0.13, 0.33)
@@ -14,7 +14,7 @@ CODE_WIDTH = 16  # of the default weights
 
 def aTaughtExpert(name=NAME, cases=4, color=COLOR, base_hash=None, scale=1.0):
     """Put an expert into the library as DiffOSeg Training does; return its card."""
-    from DiffOSegLib import LocalExperts
+    from DiffOSegLib.run import LocalExperts
 
     base = read_card()
     validation = {

@@ -13,8 +13,8 @@ SIZE = (48, 40, 12)  # voxels along (i, j, k)
 
 def training_logic(mode="normal", step_seconds=0.002):
     """Return a logic whose worker behaves as the mode says."""
-    from DiffOSegLib.WorkerClient import WorkerClient
-    from DiffOSegTrainingLib.TrainingLogic import DiffOSegTrainingLogic
+    from DiffOSegLib.run.WorkerClient import WorkerClient
+    from DiffOSegTrainingLib.run.TrainingLogic import DiffOSegTrainingLogic
 
     command = [sys.executable, str(FAKE), mode, str(step_seconds)]
     return DiffOSegTrainingLogic(WorkerClient(command))
@@ -126,6 +126,6 @@ class FollowedTraining:
 
 def kept_folders():
     """Return the folders of trainings that are on disk."""
-    from DiffOSegTrainingLib.Autosave import autosaves
+    from DiffOSegTrainingLib.run.Autosave import autosaves
 
     return sorted(autosaves().iterdir()) if autosaves().is_dir() else []

@@ -14,7 +14,7 @@ WIDTH = 400  # pixels, of a narrow module panel
 @contextmanager
 def openTraining(logic: Any, monkeypatch: Any) -> Iterator[Any]:
     """Open the module with a logic in place of the application's; yields its PanelWidget."""
-    from DiffOSegTrainingLib import TrainingLogic
+    from DiffOSegTrainingLib.run import TrainingLogic
 
     monkeypatch.setattr(TrainingLogic, "_shared", logic)
     with openModule(TRAINING) as widget:

@@ -56,7 +56,7 @@ class HandFedLogic:
         pass
 
     def tell(self, kind, sentence="", **more):
-        from DiffOSegLib.Run import RunEvent
+        from DiffOSegLib.run.Run import RunEvent
 
         self.activeRun.onEvent(RunEvent(kind, sentence, **more))
 
@@ -73,7 +73,7 @@ class HandFedLogic:
             self.tell("result", f"{expert} is in the scene.", expert=expert)
 
     def end(self, kind="done", sentence="Done.", **more):
-        from DiffOSegLib.Run import RunEvent
+        from DiffOSegLib.run.Run import RunEvent
 
         run, self.activeRun = self.activeRun, None
         if kind == "done":

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "DiffOSeg"))
-from diffoseg.catalog import read_card
-from diffoseg.local_expert import LocalExpert, save_expert
-from diffoseg.training_job import CHECKPOINT, RESULT, TrainingJob
+from diffoseg.experts.local_expert import LocalExpert, save_expert
+from diffoseg.model.cards import read_card
+from diffoseg.training.run_files import CHECKPOINT
+from diffoseg.worker.training_job import RESULT, TrainingJob
 
 MODE, STEP_SECONDS = sys.argv[1], float(sys.argv[2])
 STEPS = 20

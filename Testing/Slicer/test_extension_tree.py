@@ -95,7 +95,9 @@ print(find.find_spec("DiffOSeg").origin, find.find_spec("diffoseg").origin, sep=
 
 
 def test_the_installed_engine_finds_its_weights_beside_it(anInstall):
-    code = "from diffoseg.catalog import available_cards as cards\nfor c in cards(): print(c.path)"
+    code = (
+        "from diffoseg.model.cards import available_cards as cards\nfor c in cards(): print(c.path)"
+    )
     weights = [Path(line) for line in answerOf(anInstall, code).splitlines()]
     assert weights
     assert all(path.parent == anInstall / "diffoseg" / "_models" for path in weights)

@@ -1,36 +1,18 @@
-import subprocess
-import sys
-
 import pytest
 import qt
 import slicer
-from a_panel import MODULE, ROOT, openPanel
+from a_fresh_process import HEAVY, imported
+from a_panel import MODULE, openPanel
 from a_run import logic_with
 
 import SlicerHost
 
 pytestmark = pytest.mark.usefixtures("scene")
 
-HEAVY = {"torch", "monai", "SimpleITK", "safetensors", "scipy", "diffoseg.worker"}
-
 
 @pytest.fixture
 def module():
     return SlicerHost.loadModule(MODULE)
-
-
-def imported(code):
-    """Return the names of what a fresh process has imported after running some code."""
-    program = f"""
-import sys
-sys.path[:0] = [{str(ROOT / "Testing")!r}, {str(MODULE.parent)!r}]
-import SlicerHost
-SlicerHost.boot()
-{code}
-print(*sys.modules)"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    return set(ended.stdout.split())
 
 
 def test_importing_the_module_imports_nothing_else_of_ours():
@@ -44,7 +26,7 @@ def test_importing_the_module_imports_nothing_else_of_ours():
 def test_opening_the_panel_imports_nothing_heavy_either():
     found = imported(f"SlicerHost.loadModule({str(MODULE)!r}).widgetRepresentation()")
 
-    assert "DiffOSegLib.PanelWidget" in found
+    assert "DiffOSegLib.panel.PanelWidget" in found
     assert not HEAVY & found
 
 
@@ -95,7 +77,7 @@ def test_after_cleanup_nothing_of_the_panel_is_called_any_more(monkeypatch):
 
 
 def test_reloading_gives_a_working_panel_and_the_old_one_lets_go(module, monkeypatch):
-    from DiffOSegLib import Logic
+    from DiffOSegLib.run import Logic
 
     monkeypatch.setattr(Logic, "_shared", logic_with())
     module.createNewWidgetRepresentation()

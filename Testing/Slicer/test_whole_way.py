@@ -3,17 +3,21 @@
 What comes into the scene is compared with what `diffoseg segment` writes for the same series.
 """
 
-import gc
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import qt
 import slicer
 from a_panel import openPanel, tick
+from a_sitting import (
+    LONGEST_GAP,
+    Heart,
+    masksOf,
+    onGridOf,
+    waitInEventLoop,
+)
 
 import SlicerHost
 from diffoseg.cohorts.dicom_series import write_dicom_series
@@ -21,60 +25,8 @@ from diffoseg.cohorts.phantom import PhantomCohort
 
 ASKED = ("consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4")
 SAMPLES, STEPS, SEED = 2, 4, 11
-HEARTBEAT_MS = 5
-SCHEDULER = Path("/proc/thread-self/schedstat")  # Linux
-LONGEST_GAP = (
-    0.5  # seconds: nothing waits for the worker; its 30 ms alone have been 190 in a long run
-)
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:'exec_'")]
-
-
-class Heart:
-    """Beats in the application's event loop; knows for how long it was held at most.
-
-    Time in which other programs had the processor does not count: tests share their machine. Nor
-    does going through all that thousands of tests before have left in this process.
-    """
-
-    def __init__(self):
-        gc.collect()
-        gc.freeze()
-        self.gaps = []
-        self._last = self._now()
-        self._timer = qt.QTimer()
-        self._timer.setInterval(HEARTBEAT_MS)
-        self._timer.connect("timeout()", self._beat)
-        self._timer.start()
-
-    def _beat(self):
-        now = self._now()
-        self.gaps.append(now - self._last)
-        self._last = now
-
-    @staticmethod
-    def _now():
-        if not SCHEDULER.exists():
-            return time.perf_counter()
-        _ran, waited, _turns = SCHEDULER.read_text().split()
-        return time.perf_counter() - int(waited) * 1e-9
-
-    def stop(self):
-        self._timer.stop()
-        gc.unfreeze()
-        return max(self.gaps)
-
-
-def waitInEventLoop(condition, seconds=300.0):
-    """Run Qt's own event loop until something is true."""
-    loop, look = qt.QEventLoop(), qt.QTimer()
-    deadline = time.monotonic() + seconds
-    look.setInterval(2)
-    look.connect("timeout()", lambda: (condition() or time.monotonic() > deadline) and loop.quit())
-    look.start()
-    loop.exec_()
-    look.stop()
-    assert condition(), "it did not happen in time"
 
 
 class Reading:
@@ -126,37 +78,6 @@ class Reading:
         }
 
 
-def masksOf(segmentationNode, volume):
-    segmentation = segmentationNode.GetSegmentation()
-    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
-    return {
-        segmentation.GetSegment(one).GetName(): slicer.util.arrayFromSegmentBinaryLabelmap(
-            segmentationNode, one, volume
-        ).astype(bool)
-        for one in ids
-    }
-
-
-def onGridOf(volume, crop):
-    """Return a map of the region on the whole volume's grid, 0 outside."""
-    toIjk, corner = vtkMatrix(volume.GetRASToIJKMatrix), vtkMatrix(crop.GetIJKToRASMatrix)
-    start = (toIjk @ corner)[:3, 3]
-    i, j, k = np.rint(start).astype(int)
-    assert np.allclose(start, (i, j, k), atol=1e-4), "the map's voxels are not the volume's"
-    values = slicer.util.arrayFromVolume(crop)
-    whole = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.float32)
-    whole[tuple(slice(a, a + n) for a, n in zip((k, j, i), values.shape, strict=True))] = values
-    return whole
-
-
-def vtkMatrix(getter):
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    getter(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
-
-
 def regionOf(roi):
     """Return the box as the command's --region, LPS, from the node's own numbers."""
     center, size = [0.0] * 3, roi.GetSize()
@@ -169,7 +90,7 @@ def regionOf(roi):
 @pytest.fixture(scope="module")
 def reading(host, tmp_path_factory):
     """The run that the tests look at: everybody asked, everything kept."""
-    from DiffOSegLib.Logic import DiffOSegLogic
+    from DiffOSegLib.run.Logic import DiffOSegLogic
 
     SlicerHost.clear()
     patched = pytest.MonkeyPatch()

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..geometry import Box
-from ..volume import Volume
+from ..space.geometry import Box
+from ..space.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..catalog import one_line
 from ..errors import InputError
-from ..experts import check_name
-from ..geometry import Box
-from ..metadata import is_number
-from ..output.atomic import replacing
+from ..experts.panel import check_name
+from ..files.atomic import replacing
+from ..files.values import is_number, one_line
+from ..space.geometry import Box
 from .drawn import DataCohort, DataEntry
 
 _KEYS = ("training", "validation")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import Geometry
-from ..output.atomic import replacing
+from ..files.atomic import replacing
+from ..space.geometry import Geometry
+from ..space.volume import Volume
 from ..version import __version__
-from ..volume import Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset

@@ -12,16 +12,16 @@ from typing import overload
 
 import numpy as np
 
-from ..case_checks import OUTSIDE, other_grid
-from ..catalog import one_line
 from ..errors import InputError
-from ..geometry import Box, Geometry
+from ..files.values import one_line
 from ..output.seg_nrrd import read_seg_nrrd
 from ..reading.image_file import read_image
 from ..reading.scan import read_volume
-from ..same_grid import SharedGrid
-from ..volume import Volume, geometry_of
+from ..space.geometry import Box, Geometry
+from ..space.same_grid import SharedGrid
+from ..space.volume import Volume, geometry_of
 from .case import Case
+from .checks import OUTSIDE, other_grid
 
 _MOST_LISTED = 8
 

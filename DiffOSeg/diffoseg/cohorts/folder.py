@@ -15,13 +15,13 @@ from typing import Any, overload
 import numpy as np
 
 from ..errors import InputError
-from ..experts import Expert, ExpertPanel
-from ..geometry import Box, Geometry
-from ..output.atomic import replacing
+from ..experts.panel import Expert, ExpertPanel
+from ..files.atomic import replacing
 from ..output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from ..reading.image_file import read_image
-from ..same_grid import SharedGrid
-from ..volume import Volume, geometry_of, image_of
+from ..space.geometry import Box, Geometry
+from ..space.same_grid import SharedGrid
+from ..space.volume import Volume, geometry_of, image_of
 from .case import Case
 
 INDEX = "cohort.json"

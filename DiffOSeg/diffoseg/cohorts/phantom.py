@@ -14,9 +14,9 @@ from functools import cache, cached_property
 import numpy as np
 
 from ..errors import InputError
-from ..experts import Expert, ExpertPanel
-from ..geometry import Box, Geometry
-from ..volume import Volume
+from ..experts.panel import Expert, ExpertPanel
+from ..space.geometry import Box, Geometry
+from ..space.volume import Volume
 from .anatomy import Recipe, Scene, Size, Spacing, render
 from .case import Case
 from .simulated import DEFAULT_EXPERTS, Style, View, draw, draw_latents, style_population

@@ -6,9 +6,10 @@ from typing import Self
 import numpy as np
 from contourpy import contour_generator
 
-from ..comparison import disagreement
-from ..geometry import Geometry, ModelGrid
-from ..job import Comparison
+from ..comparison.measures import disagreement
+from ..comparison.result import Comparison
+from ..space.geometry import Geometry
+from ..space.model_grid import ModelGrid
 
 _PLANES = ("sagittal", "coronal", "axial")
 _TOWARDS = ("L", "P", "S")

@@ -15,12 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import ExpertRow, crop_to_region, disagreement, table
+from ..comparison.measures import ExpertRow, crop_to_region, disagreement, table
+from ..comparison.result import Comparison
 from ..errors import InputError
-from ..experts import display_name
-from ..geometry import Geometry
-from ..job import Comparison
-from ..segment_tags import (
+from ..experts.panel import display_name
+from ..files.atomic import replacing
+from ..space.geometry import Geometry
+from ..space.volume import Volume, image_of
+from . import wording
+from .picture import draw_comparison
+from .report import write_report
+from .seg_nrrd import write_seg_nrrd
+from .segment_tags import (
     ALGORITHM_NAME,
     ALGORITHM_TYPE,
     AUTOMATIC,
@@ -29,12 +35,6 @@ from ..segment_tags import (
     TERMINOLOGY,
     algorithm_name,
 )
-from ..volume import Volume, image_of
-from . import wording
-from .atomic import replacing
-from .picture import draw_comparison
-from .report import write_report
-from .seg_nrrd import write_seg_nrrd
 
 RESULT = "result.json"
 _FORMAT = "diffoseg-result"

@@ -4,8 +4,8 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from ..experts import CONSENSUS, Color, display_name
-from ..job import Comparison
+from ..comparison.result import Comparison
+from ..experts.panel import CONSENSUS, Color, display_name
 from .display import dashes
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..comparison import ExpertRow, crop_to_region, disagreement, sampling_spread
-from ..experts import CONSENSUS, display_name
-from ..job import Comparison, ExpertResult
-from ..volume import Volume
+from ..comparison.measures import ExpertRow, crop_to_region, disagreement, sampling_spread
+from ..comparison.result import Comparison, ExpertResult
+from ..experts.panel import CONSENSUS, display_name
+from ..space.volume import Volume
 from . import wording
 from .display import Display, dashes, display_window, field_of_view, interest, outlines
 

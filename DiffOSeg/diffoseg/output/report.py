@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from ..comparison import ExpertRow, dice_matrix, disagreement, experts_of
-from ..experts import CONSENSUS, display_name
-from ..job import Comparison
-from ..volume import Volume
+from ..comparison.measures import ExpertRow, dice_matrix, disagreement, experts_of
+from ..comparison.result import Comparison
+from ..experts.panel import CONSENSUS, display_name
+from ..space.volume import Volume
 from . import wording
 from .markup import data_url, named, table
 from .report_style import SCRIPT, STYLE

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..experts import Color
-from ..geometry import Geometry
+from ..experts.panel import Color
+from ..files.atomic import replacing
 from ..reading.image_file import read_image
-from ..volume import geometry_of, image_of
-from .atomic import replacing
+from ..space.geometry import Geometry
+from ..space.volume import geometry_of, image_of
 
 _REPRESENTATION = "Binary labelmap"
 

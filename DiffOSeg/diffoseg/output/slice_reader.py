@@ -7,10 +7,10 @@ from typing import Self
 
 import numpy as np
 
-from ..comparison import crop_to_region, disagreement, experts_of
-from ..experts import CONSENSUS, display_name
-from ..job import Comparison
-from ..volume import Volume
+from ..comparison.measures import crop_to_region, disagreement, experts_of
+from ..comparison.result import Comparison
+from ..experts.panel import CONSENSUS, display_name
+from ..space.volume import Volume
 from .display import Display, display_window, field_of_view, interest, outlines
 from .markup import dash_attribute, data_url, hex_of, named
 

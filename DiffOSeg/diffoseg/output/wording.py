@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..comparison import Dice, Interval, experts_of
-from ..experts import CONSENSUS
-from ..job import Comparison
-from ..presets import PREVIEW
-from ..volume import Volume
+from ..comparison.measures import Dice, Interval, experts_of
+from ..comparison.result import Comparison
+from ..experts.panel import CONSENSUS
+from ..model.presets import PREVIEW
+from ..space.volume import Volume
 
 MISSING = "–"
 NOTHING_MARKED = "nothing marked"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import Geometry
-from ..volume import Volume
+from ..space.geometry import Geometry
+from ..space.volume import Volume
 from .quiet import quiet_itk
 
 _MOST_FILES = 20_000

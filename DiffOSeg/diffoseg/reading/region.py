@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import Box
-from ..volume import Volume, geometry_of
+from ..space.geometry import Box
+from ..space.volume import Volume, geometry_of
 from .image_file import is_image_file, read_image
 
 _LARGEST_ROI_FILE = 2**20

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import Geometry
-from ..volume import Volume, geometry_of
+from ..space.geometry import Geometry
+from ..space.volume import Volume, geometry_of
 from .dicom import is_dicom, read_dicom_file, read_dicom_folder
 from .image_file import is_image_file, read_image
 

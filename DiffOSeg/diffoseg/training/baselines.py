@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import InputError, WeightsError
-from ..experts import CONSENSUS
+from ..experts.panel import CONSENSUS
 from ..networks.config import UNetConfig
 from ..networks.unet import UNet
 from .loop import LoopSettings, Progress, Run, train

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..calibration import AS_IT_IS, Calibration, Stretch
-from ..diffusion import CategoricalSchedule, q_sample
-from ..model import Model
+from ..diffusion.posterior import q_sample
+from ..diffusion.sampling import information_times
+from ..diffusion.schedule import CategoricalSchedule
+from ..model.calibration import AS_IT_IS, Calibration, Stretch
+from ..model.model import Model
 from ..networks.fast import FastNetwork, Features, information_of
-from ..sampling import information_times
 from .objective import centre_crop
 from .reach import LEAST_PATIENTS, fitted_reach
 from .slices import SliceSet

@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..diffusion import CategoricalSchedule, draw_times, q_sample
+from ..diffusion.losses import draw_times
+from ..diffusion.posterior import q_sample
+from ..diffusion.schedule import CategoricalSchedule
 from ..errors import InputError
-from ..experts import ExpertPanel
-from ..metadata import ModelMetadata
-from ..model import Model
+from ..experts.panel import ExpertPanel
+from ..model.metadata import ModelMetadata
+from ..model.model import Model
+from ..model.stored import content_hash
 from ..networks.fast import FastConfig, FastNetwork, Features
-from ..weights import content_hash
 from .calibrate import calibrated
 from .loop import LoopSettings, Progress, train
 from .objective import centre_crop, mask_distance_of, validation_rows

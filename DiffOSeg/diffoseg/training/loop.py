@@ -14,17 +14,16 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..device import mixed_precision
+from ..device.choice import mixed_precision
 from ..errors import CancelledError, InputError
 from .checkpoint import read_checkpoint, write_checkpoint
-from .curve import draw_curve
+from .curve import CurvePoint
+from .curve_picture import draw_curve
+from .run_files import CHECKPOINT, CURVE
 from .slices import Batch, SliceSet, draw_batch
 
 Progress = Callable[[int, int, str], None]
 Network = TypeVar("Network", bound=nn.Module)
-
-CHECKPOINT = "checkpoint.safetensors"
-CURVE = "curve.png"
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,6 @@ class LoopSettings:
 _WARM_UP = 100
 _WEIGHT_DECAY = 1e-4
 _GRADIENT_NORM = 1.0
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """What one validation found; ``loss`` is the mean training loss since the one before."""
-
-    iteration: int
-    loss: float
-    validation: dict[str, float]
 
 
 class Run(Generic[Network]):

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..diffusion import CategoricalSchedule, cross_entropy, draw_times, q_sample
+from ..diffusion.losses import cross_entropy, draw_times
+from ..diffusion.posterior import q_sample
+from ..diffusion.schedule import CategoricalSchedule
 from ..networks.unet import UNet
 from .slices import SliceSet
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cohorts.case import Case
 from ..errors import InputError
-from ..metadata import ModelMetadata
+from ..model.metadata import ModelMetadata
 from .slices import SliceSet, slices_of
 
 SPLIT = "split.json"

@@ -10,8 +10,8 @@ for the law that is nearest to the experts' own.
 import numpy as np
 import torch
 
-from ..noise import NoiseField
-from ..overlap import overlap
+from ..comparison.overlap import overlap
+from ..diffusion.noise import NoiseField
 
 REACHES = (4.0, 6.0, 8.0, 11.0, 16.0)
 

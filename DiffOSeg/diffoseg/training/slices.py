@@ -12,8 +12,8 @@ import numpy as np
 
 from ..cohorts.case import Case
 from ..errors import InputError
-from ..geometry import GridWindow, ModelGrid
-from ..intensity import IntensityMapping
+from ..space.intensity import IntensityMapping
+from ..space.model_grid import GridWindow, ModelGrid
 from .windows import around_lesions
 
 EMPTY_SHARE = 0.4

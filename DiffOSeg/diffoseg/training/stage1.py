@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..consensus import draw_target
-from ..diffusion import CategoricalSchedule
-from ..experts import ExpertPanel
-from ..model import Model, ModelMetadata
+from ..diffusion.schedule import CategoricalSchedule
+from ..experts.consensus import draw_target
+from ..experts.panel import ExpertPanel
+from ..model.metadata import ModelMetadata
+from ..model.model import Model
 from ..networks.config import UNetConfig
 from ..networks.unet import UNet
 from .loop import LoopSettings, Progress, train

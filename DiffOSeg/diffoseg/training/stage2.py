@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
-from ..experts import ExpertPanel
-from ..model import Model
+from ..experts.panel import ExpertPanel
+from ..model.model import Model
+from ..model.stored import content_hash
 from ..networks.unet import UNet, widen
-from ..weights import content_hash
 from .loop import LoopSettings, Progress, train
 from .objective import Examples, centre_crop, denoising_loss, validation, validation_rows
 from .slices import Batch, SliceSet

@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from ..field_of_view import tile_corners, window_seen
-from ..geometry import GridWindow, ModelGrid
-from ..training_job import marked_voxels, with_empty_slices
+from ..space.field_of_view import tile_corners, window_seen
+from ..space.marked import marked_voxels
+from ..space.model_grid import GridWindow, ModelGrid
+
+_EMPTY_ABOVE = 2 / 3
+"""How many slices beyond a lesion's own may be looked at, as a share of these, on either side."""
 
 
 def around_lesions(grid: ModelGrid, mask: np.ndarray, edge: int, most: int) -> list[GridWindow]:
@@ -47,6 +50,16 @@ def tiles_of(answer: GridWindow, edge: int) -> list[GridWindow]:
         GridWindow((s, r + top, c + left), (n, edge, edge))
         for top, left in tile_corners((rows, columns), edge)
     ]
+
+
+def with_empty_slices(lesion: GridWindow, grid: ModelGrid) -> GridWindow:
+    """Return a lesion's window with the slices above and below that may serve as empty ones."""
+    more = max(1, int(np.ceil(_EMPTY_ABOVE * lesion.size[0])))
+    first = max(0, lesion.start[0] - more)
+    last = min(grid.shape[0], lesion.start[0] + lesion.size[0] + more)
+    _, *corner = lesion.start
+    _, *sides = lesion.size
+    return GridWindow((first, corner[0], corner[1]), (last - first, sides[0], sides[1]))
 
 
 def _largest_first(grid: ModelGrid, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

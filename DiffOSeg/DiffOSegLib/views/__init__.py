@@ -1,0 +1,1 @@
+"""How results are looked at: outlines, the grid of experts, the disagreement overlay."""

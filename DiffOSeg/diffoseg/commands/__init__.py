@@ -1,0 +1,1 @@
+"""The command ``diffoseg``: arguments in, sentences out."""

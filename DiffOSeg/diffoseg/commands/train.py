@@ -1,0 +1,227 @@
+"""What the commands under ``diffoseg train`` do, once their arguments are read.
+
+Heavy packages are imported inside, so that the command line itself answers at once.
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .progress import Progress
+from .text import networks_of
+
+if TYPE_CHECKING:
+    from ..cohorts.case import Case
+    from ..experts.panel import Expert
+    from ..model.metadata import ModelMetadata
+    from ..model.model import Model
+    from ..training.loop import LoopSettings
+
+MODEL_FILE = "model.safetensors"
+
+
+def stage1(arguments: Namespace) -> None:
+    """Train a consensus network on a cohort."""
+    from ..device.choice import chosen_device
+    from ..networks.config import compact_config, published_config
+    from ..training.prepare import prepare
+    from ..training.stage1 import train_consensus
+
+    cohort = _cohort(arguments.cohort)
+    metadata = _metadata_for(cohort[0], arguments)
+    sizes = published_config if arguments.network == "published" else compact_config
+    training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
+    with Progress() as progress:
+        model = train_consensus(
+            training,
+            held_out,
+            sizes("stage1", image_channels=1),
+            metadata,
+            _loop_settings(arguments, metadata),
+            arguments.out,
+            strategy=arguments.consensus,
+            device=chosen_device(arguments.device),
+            progress=progress,
+        )
+    _save_trained(model, arguments.out)
+
+
+def fast(arguments: Namespace) -> None:
+    """Train a fast network on a cohort."""
+    from ..device.choice import chosen_device
+    from ..training.fast import STEPS, train_fast
+    from ..training.prepare import prepare
+
+    cohort = _cohort(arguments.cohort)
+    metadata = replace(_metadata_for(cohort[0], arguments), kind="fast", steps=STEPS)
+    training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
+    with Progress() as progress:
+        model = train_fast(
+            training,
+            held_out,
+            metadata,
+            _loop_settings(arguments, metadata),
+            arguments.out,
+            device=chosen_device(arguments.device),
+            progress=progress,
+        )
+    _save_trained(model, arguments.out)
+
+
+def stage2(arguments: Namespace) -> None:
+    """Train the experts' network on a cohort, from a model of stage 1."""
+    from ..device.choice import chosen_device
+    from ..model.model import load_model
+    from ..training.prepare import SPLIT, prepare
+    from ..training.stage2 import train_personal
+
+    base = load_model(arguments.start)
+    # The patients that stage 1 held out stay held out.
+    first = Path(arguments.start).parent
+    split = first if (first / SPLIT).exists() else arguments.out
+    cohort = _cohort(arguments.cohort)
+    training, held_out = prepare(cohort, base.metadata, split, arguments.seed)
+    with Progress() as progress:
+        model = train_personal(
+            training,
+            held_out,
+            base,
+            _loop_settings(arguments, base.metadata),
+            arguments.out,
+            device=chosen_device(arguments.device),
+            progress=progress,
+        )
+    _save_trained(model, arguments.out)
+
+
+def expert(arguments: Namespace) -> None:
+    """Teach a fast model new experts, one after the other, from a list of cases that they drew."""
+    from ..cohorts.datalist import read_datalist
+    from ..device.choice import chosen_device
+    from ..experts.panel import Expert
+    from ..model.model import load_model
+    from ..output.files import prepare_folder
+
+    device = chosen_device(arguments.device)
+    base = load_model(arguments.weights).to(device)
+    cases = read_datalist(arguments.cases)
+    names = tuple(arguments.expert or cases.experts)
+    if not names:
+        raise InputError(f"{arguments.cases.name} names no expert. Say who drew: --expert NAME.")
+    base.panel.joined_by([Expert(name) for name in names])  # refuses a name that is taken
+    newcomers = _newcomers((*cases.experts, *names), base)
+    cohorts = {name: cases.cohort(name) for name in names}
+    prepare_folder(arguments.out)
+    finished = []
+    for name, cohort in cohorts.items():
+        newcomer, slug = newcomers[name]
+        finished.append(arguments.out / f"{slug}.training")
+        _teach(base, cohort, newcomer, finished[-1], slug, arguments)
+    for folder in finished:  # kept until all are there, so that a run goes on where it was
+        rmtree(folder)
+
+
+def _newcomers(names: Sequence[str], base: "Model") -> "dict[str, tuple[Expert, str]]":
+    """Return each name's expert, in a colour of its own, and what its files are called."""
+    from ..experts.panel import Expert, ExpertPanel, unused_color
+
+    names = tuple(dict.fromkeys(names))
+    slugs = ExpertPanel.of(*names).slugs()
+    taken = [base.panel.color_of(name) for name in base.panel.names]
+    newcomers = {}
+    for name in names:
+        taken.append(unused_color(taken))
+        newcomers[name] = Expert(name, color=taken[-1]), slugs[name]
+    return newcomers
+
+
+def _teach(
+    base: "Model",
+    cohort: "Sequence[Case]",
+    newcomer: "Expert",
+    folder: Path,
+    slug: str,
+    arguments: Namespace,
+) -> None:
+    """Train one expert, and write its file and its curve beside ``folder``, its checkpoint's."""
+    from ..experts.local_expert import SUFFIX, save_expert, summary_of
+    from ..training.expert.curve import ExpertPoint
+    from ..training.expert.fit import train_expert
+    from ..training.expert.picture import draw_expert_curve
+    from ..training.expert.settings import ExpertSettings
+    from ..training.expert.slices import expert_slices
+
+    points: list[ExpertPoint] = []
+    with Progress() as progress:
+        slices = expert_slices(cohort, newcomer.name, base.metadata, progress=progress, note=_note)
+        expert = train_expert(
+            base,
+            slices,
+            newcomer,
+            folder,
+            corrects=arguments.corrects,
+            settings=ExpertSettings(seed=arguments.seed),
+            device=base.device,
+            point=points.append,
+            progress=progress,
+        )
+    file, picture = (folder.with_name(f"{slug}{ending}") for ending in (SUFFIX, ".curve.png"))
+    draw_expert_curve(picture, points)
+    save_expert(expert, file)
+    print(f"{newcomer.name}. {summary_of(expert.training)}")
+    print(f"Draw like {newcomer.name}: diffoseg segment SCAN --expert-file {file} --out DIR\n")
+
+
+def _note(sentence: str) -> None:
+    print(f"Note: {sentence}")
+
+
+def _cohort(path: Path) -> "Sequence[Case]":
+    """Return the cases of a cohort's folder, or of a data list, which is a .json file."""
+    if path.suffix.lower() == ".json":
+        from ..cohorts.datalist import read_datalist
+
+        return read_datalist(path).cohort()
+    from ..cohorts.folder import read_cohort
+
+    return read_cohort(path)
+
+
+def _metadata_for(first: "Case", arguments: Namespace) -> "ModelMetadata":
+    """Return what a new model says of itself, from a cohort's first case and the arguments."""
+    from ..model.metadata import ModelMetadata
+    from ..space.intensity import IntensityMapping
+
+    modality = first.volume.modality or "CT"
+    lung_window = IntensityMapping("window", -1000.0, 400.0)
+    return ModelMetadata(
+        title=f"Trained on {arguments.cohort.resolve().name}",
+        image_channels=(modality,),
+        intensity=lung_window if modality == "CT" else IntensityMapping("percentiles", 1.0, 99.0),
+        spacing_mm=arguments.spacing,
+        patch=arguments.patch,
+        mask_distance=1.0,  # measured by the training
+        modality=modality,
+    )
+
+
+def _loop_settings(arguments: Namespace, metadata: "ModelMetadata") -> "LoopSettings":
+    from ..training.loop import LoopSettings
+
+    return LoopSettings(
+        iterations=arguments.iterations,
+        batch=arguments.batch,
+        edge=metadata.patch,
+        seed=arguments.seed,
+    )
+
+
+def _save_trained(model: "Model", folder: Path) -> None:
+    from ..model.stored import save_model
+
+    save_model(model, folder / MODEL_FILE)
+    print(f"Trained {networks_of(model)}. The model is {folder / MODEL_FILE}")

@@ -1,0 +1,1 @@
+"""What is compared: the experts' results, and the measures between masks."""

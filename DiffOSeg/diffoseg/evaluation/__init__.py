@@ -1,0 +1,1 @@
+"""How good a model is: metrics, scores against known experts, intervals over patients."""

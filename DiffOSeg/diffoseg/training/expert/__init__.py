@@ -1,0 +1,1 @@
+"""Teaching a frozen fast network one new expert from a few cases."""

@@ -1,0 +1,1 @@
+"""The cases to learn from: rows, checks, files and the scene."""
