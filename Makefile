@@ -14,6 +14,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 p
 #   make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # saves gigabytes of CUDA libraries.
 TORCH_INDEX ?=
+# How many tests run at a time. Each process of theirs takes about 1.5 GB.
+WORKERS ?= 2
 TORCH := $(shell grep '^torch==' constraints-dev.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
@@ -50,7 +52,10 @@ test: $(READY)
 	echo "No Chromium was found, so the test that opens the report in a browser is skipped. To run it too:"; \
 	echo "  Debian, Ubuntu   sudo apt-get install chromium"; \
 	echo "  Fedora           sudo dnf install chromium"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone"; beside=$$?; \
+	echo "Now, with nothing beside them, the tests that measure time:"; \
+	$(BIN)/python -m pytest -m alone; alone=$$?; \
+	case $$beside$$alone in 00|05|50) ;; *) exit 1;; esac  # 5: there are none of that kind
 
 bench: $(READY)
 	@$(BIN)/python Testing/Benchmarks/bench.py

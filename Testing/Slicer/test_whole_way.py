@@ -26,7 +26,11 @@ from diffoseg.cohorts.phantom import PhantomCohort
 ASKED = ("consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4")
 SAMPLES, STEPS, SEED = 2, 4, 11
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:'exec_'")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.filterwarnings("ignore:'exec_'"),
+]
 
 
 class Reading:

@@ -190,6 +190,7 @@ def test_a_description_is_of_the_model_that_it_names(worker):
     assert len(set(paces.values())) == 3
 
 
+@pytest.mark.alone
 def test_a_second_run_begins_to_sample_within_0_3_s(worker, a_job):
     first, second = a_job(), a_job()
     worker.run(first)
@@ -230,6 +231,7 @@ def test_a_volume_with_nan_is_answered_in_valid_json(worker, a_job):
 # Cancel
 
 
+@pytest.mark.alone
 def test_a_cancel_is_answered_in_2_s_with_what_is_finished(worker, a_job):
     folder = a_job(samples=120, steps=2)
     worker.say(do="run", id="long", folder=str(folder))
@@ -246,6 +248,7 @@ def test_a_cancel_is_answered_in_2_s_with_what_is_finished(worker, a_job):
     assert worker.run(a_job())[-1]["event"] == "done"
 
 
+@pytest.mark.alone
 def test_a_cancel_of_the_fast_kind_is_answered_in_2_s(worker, a_job):
     worker.say(do="run", id="long", folder=str(a_job(model="fast", samples=1000, steps=50)))
     worker.until("progress")
@@ -278,6 +281,7 @@ def test_a_cancel_of_a_job_that_waits_is_answered_at_once_and_it_never_runs(work
     assert [message["id"] for message in worker.until()] == ["d"]
 
 
+@pytest.mark.alone
 def test_a_cancel_while_torch_is_loading_is_answered_at_once(a_worker, a_job):
     conversation = a_worker()
     conversation.say(do="run", id="early", folder=str(a_job()))
@@ -491,6 +495,7 @@ def test_ready_comes_before_torch_is_loaded_and_names_the_versions(models):
         conversation.close()
 
 
+@pytest.mark.alone
 def test_it_ends_at_once_when_its_parent_is_gone_even_in_the_middle_of_a_run(a_worker, a_job):
     conversation, folder, former = a_worker(), a_job(**LONG), a_job()
     conversation.run(former)

@@ -189,6 +189,7 @@ def test_a_description_says_how_long_an_expert_takes(worker):
 # Stopping, and going on
 
 
+@pytest.mark.alone
 def test_a_cancel_is_answered_in_2_s_and_the_same_folder_goes_on_to_the_same_expert(
     worker, base, tmp_path
 ):

@@ -80,6 +80,7 @@ def asTheEngineDraws(request, scan):
     return whole
 
 
+@pytest.mark.alone
 def test_the_real_worker_draws_what_the_engine_draws_and_apply_takes_it(aDemoStage, tmp_path):
     from DiffOSegLib.run.Logic import sharedLogic
 

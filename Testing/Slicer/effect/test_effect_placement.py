@@ -299,6 +299,7 @@ def test_a_threshold_set_in_the_parameters_redraws_the_preview_and_moves_the_sli
     assert stage.options.thresholdSlider.value == pytest.approx(0.8)
 
 
+@pytest.mark.alone
 def test_a_drag_takes_less_than_50_ms_for_92_voxels_cubed(makeStage):
     stage = makeStage(scan=addScan((128, 128, 128)))
     stage.offer(blob((92, 92, 92)), start=(10, 20, 30))

@@ -475,6 +475,7 @@ def waitUntil(condition, seconds=20.0):
     return longest
 
 
+@pytest.mark.alone
 def test_a_run_through_the_real_logic_is_previewed_and_applied(aStage, aLogicWithAFakeWorker):
     aLogicWithAFakeWorker("normal")
     aStage.choose(aStage.options.expertCombo, "Expert 1")
@@ -490,6 +491,7 @@ def test_a_run_through_the_real_logic_is_previewed_and_applied(aStage, aLogicWit
     assert np.array_equal(aStage.voxels(), shown)
 
 
+@pytest.mark.alone
 def test_cancel_through_the_real_logic_ends_the_run(aStage, aLogicWithAFakeWorker):
     logic = aLogicWithAFakeWorker("normal")
     run(aStage)

@@ -96,6 +96,7 @@ def test_a_worker_killed_from_outside_leaves_what_was_imported(a_logic, volume):
     assert run.results.kept == ["consensus"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("mode", "step_seconds"), [("hang", 0.001), ("ignore-cancel", 0.1)])
 def test_a_worker_that_does_not_stop_is_killed_two_seconds_after_cancel(
     mode, step_seconds, a_logic, volume
@@ -232,6 +233,7 @@ def test_a_scene_that_is_closed_while_a_result_is_taken_in_ends_it(a_logic, volu
     ended_plainly(run, "cancelled")
 
 
+@pytest.mark.alone
 def test_slicer_quitting_mid_run_ends_all(a_logic, volume):
     logic = a_logic("with-child", 0.02)
     run = Followed(logic, request_for(volume)).until_heard("progress")

@@ -252,6 +252,7 @@ def test_a_script_waits_for_a_run(logic, volume):
     assert run.outcome.kind == "done"
 
 
+@pytest.mark.alone
 def test_no_tick_holds_the_application(logic, volume):
     big = add_volume((256, 256, 100), name="big")
 

@@ -16,7 +16,7 @@ from process_tree import gone_within, needs_proc, never_held
 from diffoseg.model.cards import read_card
 from diffoseg.space.geometry import Box
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("scene")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.usefixtures("scene")]
 
 
 @pytest.fixture(scope="module")

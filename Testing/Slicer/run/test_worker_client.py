@@ -106,6 +106,7 @@ def test_a_run_tells_its_beginning_progress_results_and_end(a_conversation, a_jo
     assert probability.shape == (6, 8, 10)
 
 
+@pytest.mark.alone
 def test_no_call_holds_the_caller(a_conversation, a_job):
     talk = a_conversation("slow-start", "0.001")
 
@@ -115,6 +116,7 @@ def test_no_call_holds_the_caller(a_conversation, a_job):
     assert never_held(talk.calls)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mode", ["chatty", "huge-line"])
 def test_what_is_no_message_is_passed_over(mode, a_conversation, a_job):
     talk = a_conversation(mode, "0.001")
@@ -127,6 +129,7 @@ def test_what_is_no_message_is_passed_over(mode, a_conversation, a_job):
     assert never_held(talk.calls)
 
 
+@pytest.mark.alone
 def test_a_flood_of_rubbish_does_not_hold_the_caller(a_conversation, a_job):
     talk = a_conversation("flood", "0.001")
 
@@ -261,6 +264,7 @@ def test_a_worker_that_never_gets_ready_is_given_up(a_conversation, a_job):
     assert "does not start" in talk.last["sentence"]
 
 
+@pytest.mark.alone
 @needs_proc
 def test_a_worker_that_hangs_is_killed_two_seconds_after_cancel(a_conversation, a_job):
     talk = a_conversation("hang", "0.001")
@@ -291,6 +295,7 @@ def test_cancel_keeps_a_worker_that_obeys(a_conversation, a_job):
     assert talk.client.pid == pid
 
 
+@pytest.mark.alone
 @needs_proc
 def test_stop_leaves_nobody_of_the_whole_tree(a_conversation, a_job):
     talk = a_conversation("with-child", "0.05")

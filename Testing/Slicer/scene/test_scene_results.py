@@ -437,6 +437,7 @@ class TestEveryNode:
 
 
 class TestEachStep:
+    @pytest.mark.alone
     def test_takes_less_than_50_ms(self, sinkFor, tmp_path, host):
         """512 x 512 x 64 voxels, a region of 64 mm, five answers, the watch for edits running.
 

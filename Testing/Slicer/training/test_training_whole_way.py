@@ -37,7 +37,11 @@ SAMPLES, SEED = (8, 7) if KEPT else (2, 7)
 OTHERS = (CONSENSUS, "Expert 1", "Expert 2")
 FRESH = 16  # drawings of the same expert, to compare with
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:'exec_'")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.filterwarnings("ignore:'exec_'"),
+]
 
 
 class Way:
