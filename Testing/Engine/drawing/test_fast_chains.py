@@ -85,7 +85,8 @@ def test_told_that_something_is_marked_it_draws_what_it_draws_when_something_is(
     present = presence_of(model, canvas)[0].max()
 
     # A sample of the free draw is marked anywhere exactly where its chance is below the presence.
-    chances = [drawing()._chances("Ann", n, "presence", 1)[0] for n in range(1000)]
+    source = drawing(model=model)
+    chances = [source._chances("Ann", n, "presence", 1)[0] for n in range(1000)]
     kept = free.samples[np.array(chances) < present] > 0.5
     assert 100 < len(kept) < 990
     np.testing.assert_allclose(kept.mean(0), told.probability, atol=5 * 0.5 / len(kept) ** 0.5)

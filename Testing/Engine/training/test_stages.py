@@ -1,6 +1,7 @@
 """The training loop and both stages, on networks small enough to train in a second."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from a_training_set import CPU, METADATA, SETTINGS, assert_same_weights, disks
 from torch import nn
 
 from diffoseg.errors import CancelledError, InputError, WeightsError
+from diffoseg.model.model import Model
 from diffoseg.networks.config import UNetConfig
 from diffoseg.training.checkpoint import read_checkpoint
 from diffoseg.training.loop import LoopSettings, learning_rate_at, train
@@ -41,69 +43,77 @@ def stage1(folder: Path, settings: LoopSettings = SETTINGS, **options):
     )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, Model]:
+    """The folder of a first stage that nobody stopped, only to be read, and its model."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, stage1(folder)
+
+
+@pytest.fixture
+def finished(whole, tmp_path: Path) -> Path:
+    """A folder of one's own with that stage in it."""
+    return Path(shutil.copytree(whole[0], tmp_path / "finished"))
+
+
 def curve(folder: Path) -> list:
     return read_checkpoint(folder / CHECKPOINT)[1]["curve"]
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 6])
-def test_a_stopped_run_goes_on_to_the_same_curve_and_weights(tmp_path: Path, stop_at: int):
-    whole = stage1(tmp_path / "whole")
+def test_a_stopped_run_goes_on_to_the_same_curve_and_weights(tmp_path, whole, stop_at: int):
     asked = iter(range(100))
     with pytest.raises(CancelledError, match="goes on"):
         stage1(tmp_path / "stopped", cancel=lambda: next(asked) >= stop_at)
 
     resumed = stage1(tmp_path / "stopped")
 
-    assert curve(tmp_path / "stopped") == curve(tmp_path / "whole")
-    assert_same_weights(resumed.consensus, whole.consensus)
+    assert curve(tmp_path / "stopped") == curve(whole[0])
+    assert_same_weights(resumed.consensus, whole[1].consensus)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_weights(tmp_path: Path):
-    whole = stage1(tmp_path / "whole")
-
+def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_weights(tmp_path: Path, whole):
     def die(done: int, total: int, what: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stage1(tmp_path / "killed", progress=die)
 
-    assert_same_weights(stage1(tmp_path / "killed").consensus, whole.consensus)
+    assert_same_weights(stage1(tmp_path / "killed").consensus, whole[1].consensus)
 
 
-def test_other_settings_cannot_take_over_a_run(tmp_path: Path):
-    stage1(tmp_path)
+def test_other_settings_cannot_take_over_a_run(finished: Path):
     with pytest.raises(InputError, match="other settings"):
-        stage1(tmp_path, replace(SETTINGS, batch=5))
+        stage1(finished, replace(SETTINGS, batch=5))
 
 
-def test_another_consensus_strategy_cannot_take_over_a_run(tmp_path: Path):
-    stage1(tmp_path)
+def test_another_consensus_strategy_cannot_take_over_a_run(finished: Path):
     with pytest.raises(InputError, match="consensus strategy"):
-        stage1(tmp_path, strategy="level")
+        stage1(finished, strategy="level")
 
 
-def test_other_slices_of_the_same_patients_cannot_take_over_a_run(tmp_path: Path):
+def test_other_slices_of_the_same_patients_cannot_take_over_a_run(finished: Path):
     training, held_out = disks().split(0.25, seed=0)
     redrawn = replace(training, masks=1 - training.masks)
-    train_consensus(training, held_out, CONFIG, METADATA, SETTINGS, tmp_path, device=CPU)
     with pytest.raises(InputError, match="slices"):
-        train_consensus(redrawn, held_out, CONFIG, METADATA, SETTINGS, tmp_path, device=CPU)
+        train_consensus(redrawn, held_out, CONFIG, METADATA, SETTINGS, finished, device=CPU)
 
 
-def test_other_stage_one_weights_cannot_take_over_a_run(tmp_path: Path):
+def test_other_stage_one_weights_cannot_take_over_a_run(tmp_path: Path, whole):
     training, held_out = disks().split(0.25, seed=0)
-    first = stage1(tmp_path / "one")
+    first = whole[1]
     other = stage1(tmp_path / "other", replace(SETTINGS, seed=9))
     train_personal(training, held_out, first, SETTINGS, tmp_path / "two", device=CPU)
     with pytest.raises(InputError, match="stage 1 weights"):
         train_personal(training, held_out, other, SETTINGS, tmp_path / "two", device=CPU)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(tmp_path, monkeypatch):
-    stage1(tmp_path)
-    before = (tmp_path / CHECKPOINT).read_bytes()
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(
+    tmp_path, finished, monkeypatch
+):
+    before = (finished / CHECKPOINT).read_bytes()
     (tmp_path / "longer").mkdir()
-    facts = read_checkpoint(tmp_path / CHECKPOINT)[1]
+    facts = read_checkpoint(finished / CHECKPOINT)[1]
     facts["settings"] = asdict(replace(SETTINGS, iterations=12))
 
     def full(*_: object, **__: object) -> None:
@@ -113,17 +123,16 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(tmp_path,
     with pytest.raises(InputError, match="disk space"):
         stage1(tmp_path / "longer")
 
-    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert (finished / CHECKPOINT).read_bytes() == before
     assert list((tmp_path / "longer").glob("*.part")) == []
 
 
-def test_a_damaged_checkpoint_is_refused_in_one_sentence(tmp_path: Path):
-    stage1(tmp_path)
-    path = tmp_path / CHECKPOINT
+def test_a_damaged_checkpoint_is_refused_in_one_sentence(finished: Path):
+    path = finished / CHECKPOINT
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     with pytest.raises(InputError, match="damaged"):
-        stage1(tmp_path)
+        stage1(finished)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: Path):
@@ -166,8 +175,8 @@ def test_both_stages_learn_and_the_experts_come_apart(tmp_path: Path):
     assert set(model.metadata.training) == {"stage1", "stage2"}
 
 
-def test_stage_two_without_a_consensus_to_start_from_is_refused(tmp_path: Path):
-    base = stage1(tmp_path / "one")
+def test_stage_two_without_a_consensus_to_start_from_is_refused(tmp_path: Path, whole):
+    base = whole[1]
     training, held_out = disks().split(0.25, seed=0)
     personal = train_personal(training, held_out, base, SETTINGS, tmp_path / "two", device=CPU)
 
