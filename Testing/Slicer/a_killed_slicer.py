@@ -1,8 +1,8 @@
 """A Slicer of its own that begins a training and waits to be killed: run by a test.
 
 Arguments: the fake worker's mode, or "real" for the real one; its seconds a step; where to be:
-"prepare" stands still as cases are handed over, "hold" goes on with the training. Prints a line
-when it is there.
+"prepare" stands still as cases are handed over, "hold" goes on with the training; the base model's
+file, or "" for the default. Prints a line when it is there.
 """
 
 import sys
@@ -21,12 +21,13 @@ from a_training import FollowedTraining, a_case, looked_at, training_logic  # no
 from DiffOSegTrainingLib.run.TrainingLogic import DiffOSegTrainingLogic  # noqa: E402
 
 
-def main(mode, step_seconds, where):
+def main(mode, step_seconds, where, model=""):
     isReal = mode == "real"
     logic = DiffOSegTrainingLogic() if isReal else training_logic(mode, float(step_seconds))
     for number in range(3):
         a_case(number)
-    logic.getParameterNode().expertName = "Ann"
+    logic.getParameterNode().expertName = "Cleo" if isReal else "Ann"
+    logic.getParameterNode().model = model
     logic.addAllPairs()
     looked_at(logic)
 

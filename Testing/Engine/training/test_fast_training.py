@@ -9,6 +9,7 @@ from a_training_set import CPU, METADATA, SETTINGS, assert_same_weights, disks
 
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.errors import InputError
+from diffoseg.model.model import Model
 from diffoseg.training.fast import fast_loss, train_fast
 from diffoseg.training.loop import LoopSettings
 from diffoseg.training.slices import Batch
@@ -22,9 +23,15 @@ def trained(folder, settings: LoopSettings = SETTINGS):
     return train_fast(training, held_out, FAST, settings, folder, device=CPU)
 
 
-def test_it_learns_where_the_disk_is_and_how_large_each_expert_draws_it(tmp_path):
-    model = trained(tmp_path, replace(SETTINGS, iterations=160, batch=8, every=80, ema=0.95))
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory) -> Model:
+    """What has learnt enough to be looked at."""
+    settings = replace(SETTINGS, iterations=160, batch=8, every=80, ema=0.95)
+    return trained(tmp_path_factory.mktemp("learnt"), settings)
 
+
+def test_it_learns_where_the_disk_is_and_how_large_each_expert_draws_it(learnt):
+    model = learnt
     image = torch.from_numpy(disks().images[:4, :, :16, :16].copy())
     t, x_t = torch.full((4,), 250), torch.zeros(4, 16, 16, dtype=torch.int64)
     small, large = (
@@ -87,10 +94,8 @@ def test_who_only_passes_by_has_a_code_but_no_name(tmp_path):
     assert wide.sigmoid().sum() > 1.3 * narrow.sigmoid().sum()
 
 
-def test_training_can_begin_with_what_another_has_learnt(tmp_path):
+def test_training_can_begin_with_what_another_has_learnt(tmp_path, learnt):
     training, held_out = disks().split(0.25, seed=0)
-    settings = replace(SETTINGS, iterations=160, batch=8, every=80, ema=0.95)
-    learnt = train_fast(training, held_out, FAST, settings, tmp_path / "a", device=CPU)
     short = replace(SETTINGS, iterations=2, every=2)
     new = train_fast(training, held_out, FAST, short, tmp_path / "b", device=CPU)
 

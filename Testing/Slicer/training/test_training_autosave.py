@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from a_lesson import a_base
 from a_training import (
     PATIENCE,
     FollowedTraining,
@@ -17,6 +18,7 @@ from a_training import (
 )
 
 from diffoseg.errors import InputError
+from diffoseg.model.stored import save_model
 from diffoseg.training.run_files import CHECKPOINT
 from diffoseg.worker.training_job import JOB, RESULT
 
@@ -62,9 +64,9 @@ def resumed(logic, saved):
     return FollowedTraining(logic, lambda hear: logic.resume(saved, hear))
 
 
-def another_slicer(where, mode="normal"):
+def another_slicer(where, mode="normal", model=""):
     """Start a Slicer that trains, wait until it is there, and return its process."""
-    command = [sys.executable, str(SLICER), mode, "0.1", where]
+    command = [sys.executable, str(SLICER), mode, "0.1", where, str(model)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ.copy())
     assert process.stdout.readline().strip() == b"there"
     return process
@@ -167,20 +169,23 @@ def test_a_slicer_that_was_killed_as_it_handed_over_leaves_no_scan_behind(logic)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_the_real_worker_ends_with_the_same_expert_after_slicer_was_killed(logic):
+def test_the_real_worker_ends_with_the_same_expert_after_slicer_was_killed(logic, tmp_path):
     from DiffOSegTrainingLib.run.TrainingLogic import DiffOSegTrainingLogic
 
-    killed(another_slicer("hold", mode="real"))
+    tiny = tmp_path / "tiny.safetensors"  # learns in a second what the default takes ten for
+    save_model(a_base(), tiny)
+    killed(another_slicer("hold", "real", tiny))
     real = DiffOSegTrainingLogic()
     assert all(kept.name != RESULT for kept in real.resumable()[0].folder.iterdir())
     resumed_one = resumed(real, real.resumable()[0]).to_the_end(300)
     assert "Going on where" in str([event.sentence for event in resumed_one.events])
     card = resumed_one.end.card
-    real.library().rename(card, "Ann who was interrupted")
+    real.library().rename(card, "Cleo who was interrupted")
 
     for number in range(3):
         a_case(number)
-    real.getParameterNode().expertName = "Ann"
+    real.getParameterNode().expertName = "Cleo"
+    real.getParameterNode().model = str(tiny)
     real.addAllPairs()
     looked_at(real)
     at_once = FollowedTraining(real).to_the_end(300)
