@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.lib import format as npy
 
+from ..drawing.request import SegmentationRequest
 from ..errors import InputError
 from ..files.atomic import replacing
 from ..model.metadata import ModelMetadata
@@ -99,6 +100,20 @@ class SegmentationJob:
             raise InputError(
                 f"{JOB} is damaged or from another version of DiffOSeg. Restart Slicer, run again."
             ) from error
+
+    def request(self, volume: Volume) -> SegmentationRequest:
+        """Return what is asked of the Segmenter, of the volume that ``volume`` returned."""
+        return SegmentationRequest(
+            image=volume,
+            region=self.region,
+            experts=self.experts,
+            samples=self.samples,
+            steps=self.steps,
+            seed=self.seed,
+            preset=self.preset,
+            renewal=0.0,
+            presence=self.presence,
+        )
 
     def volume(self, folder: Path) -> Volume:
         """Return the whole volume with the carried voxels in place and 0 elsewhere.
