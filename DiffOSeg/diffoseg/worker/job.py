@@ -20,7 +20,7 @@ from ..files.atomic import replacing
 from ..model.metadata import ModelMetadata
 from ..model.presets import STANDARD
 from ..space.field_of_view import window_seen
-from ..space.geometry import Box, Geometry, Triple
+from ..space.geometry import Box, Geometry, Triple, triple
 from ..space.model_grid import ModelGrid
 from ..space.volume import Volume
 
@@ -148,7 +148,7 @@ def carried_voxels(
     boxes = (grid.voxels_read(window_seen(answer, metadata.patch)), grid.region_of(answer))
     start = np.min([first for first, _ in boxes], axis=0)
     end = np.max([np.add(first, size) for first, size in boxes], axis=0)
-    return _triple(start), _triple(end - start)
+    return triple(start), triple(end - start)
 
 
 def npy_header(dtype: np.dtype, shape: Triple) -> bytes:
@@ -182,8 +182,8 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "samples": _whole(values["samples"]),
         "seed": _whole(values["seed"]),
         "presence": _share(values.get("presence")),
-        "start": _triple([_whole(n) for n in values["start"]]),
-        "size": _triple([_whole(n) for n in values["size"]]),
+        "start": triple([_whole(n) for n in values["start"]]),
+        "size": triple([_whole(n) for n in values["size"]]),
     }
 
 
@@ -210,8 +210,3 @@ def _read_image(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if array.shape != shape or array.dtype.kind not in "biuf":
         raise InputError(f"{path.name} does not hold the voxels that the job names. Run again.")
     return array
-
-
-def _triple(values: Any) -> Triple:
-    i, j, k = (int(value) for value in values)
-    return i, j, k
