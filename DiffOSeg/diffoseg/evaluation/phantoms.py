@@ -9,8 +9,9 @@ import torch
 from ..cohorts.phantom import PhantomCohort
 from ..diffusion.sampling import SamplerSettings
 from ..drawing.canvas import Canvas
-from ..drawing.chains import Drawn, Watch
-from ..drawing.fast_chains import drawing_for
+from ..drawing.drawn import Drawn
+from ..drawing.kinds import drawing_for
+from ..drawing.watch import Watch
 from ..model.metadata import ModelMetadata
 from ..model.model import Model
 from ..space.model_grid import GridWindow, ModelGrid
