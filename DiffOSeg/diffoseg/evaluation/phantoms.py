@@ -148,6 +148,10 @@ class ModelPredictor:
         self._drawn[expert] = drawn
         return drawn.samples > 0.5
 
+    def answered(self, expert: str) -> Drawn:
+        """Return all that was answered when ``expert`` was last asked."""
+        return self._drawn[expert]
+
     def probability(self, image: np.ndarray, expert: str) -> np.ndarray:
         """Return the probability map of the image that was just drawn on, (h, w), 0..1."""
         drawn = self._drawn[expert]
