@@ -54,18 +54,29 @@ def changed(file: str) -> WeightsError:
 
 def text_map(path: Path) -> dict[str, str]:
     """Return the text map in the header of a safetensors file."""
+    return texts_of(path.name, header_bytes(path))
+
+
+def header_bytes(path: Path) -> bytes:
+    """Return the header of a safetensors file as it is written."""
     length = header_length(path)
     try:
         with path.open("rb") as file:
             file.seek(8)
-            content = json.loads(file.read(length))
+            return file.read(length)
     except OSError as error:
         raise WeightsError(f"{path.name}: cannot be read ({error.strerror}).") from error
+
+
+def texts_of(file: str, header: bytes) -> dict[str, str]:
+    """Return the text map in a header; raises WeightsError, naming the file, if there is none."""
+    try:
+        content = json.loads(header)
     except (ValueError, RecursionError) as error:
-        raise damaged(path.name) from error
+        raise damaged(file) from error
     texts = content.get("__metadata__", {}) if isinstance(content, dict) else None
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        raise damaged(path.name)
+        raise damaged(file)
     return texts
 
 

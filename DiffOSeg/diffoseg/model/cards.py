@@ -9,13 +9,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, WeightsError
 from ..experts.local_expert import EXPERT_FORMAT, LocalExpert, load_expert
 from ..experts.panel import CONSENSUS, Expert, ExpertPanel
-from ..files.header import changed, damaged, parsed, text_map
+from ..files.header import changed, damaged, header_bytes, parsed, texts_of
 from ..files.values import one_line
 from .metadata import ModelMetadata
 
@@ -104,7 +105,13 @@ def read_card(path_or_name: str | Path | None = None) -> ModelCard:
             its description is damaged.
     """
     path = find_model(path_or_name)
-    header = text_map(path)
+    return _card(path, header_bytes(path))
+
+
+@lru_cache(maxsize=8)
+def _card(path: Path, written: bytes) -> ModelCard:
+    """Return what a header says; kept, since panels ask at each tick and files seldom change."""
+    header = texts_of(path.name, written)
     check_format(path.name, header)
     networks, described, experts = (
         parsed(path.name, header, part) for part in ("networks", "metadata", "experts")
