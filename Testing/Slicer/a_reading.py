@@ -1,6 +1,7 @@
 """A phantom scan in the scene, and what its simulated experts drew, as hand-made segments."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import slicer
@@ -25,10 +26,8 @@ class Reading:
 
 def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -> Reading:
     """Return a phantom with the consensus and four experts; ``size`` is (K, J, I)."""
-    cohort = PhantomCohort(size=size)
-    case = cohort[index]
+    cohort, case, spread = _phantom(size, index)
     masks = dict(case.masks)
-    probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
     share = np.mean(list(masks.values()), axis=0)
     masks = {"Consensus": share >= 0.5} | masks
     volume = aVolume("Phantom CT", case.volume.array, case.volume.geometry)
@@ -41,9 +40,17 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
     return Reading(
         volume,
         aSegmentationOf(volume, masks, colors),
-        _disagreement(np.std(probabilities, axis=0), case.volume.geometry),
+        _disagreement(spread, case.volume.geometry),
         masks,
     )
+
+
+@cache
+def _phantom(size, index):
+    """Return a cohort, one case of it, and by how much the experts' probabilities differ."""
+    cohort = PhantomCohort(size=size)
+    probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
+    return cohort, cohort[index], np.std(probabilities, axis=0)
 
 
 def aSegmentationOf(volume, masks, colors=None, name="Phantom CT DiffOSeg"):
