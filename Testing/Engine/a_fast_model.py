@@ -4,18 +4,17 @@ from dataclasses import replace
 
 import torch
 from a_model import a_model
+from a_tiny_network import TINY_FAST
 
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.model.model import Model
-from diffoseg.networks.fast import FastConfig, FastNetwork
-
-SMALL = {"encoder_widths": (8, 8, 16), "decoder_widths": (8, 8, 8), "context_width": 16}
+from diffoseg.networks.fast import FastNetwork
 
 
 def a_network(seed: int = 0) -> FastNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = FastNetwork(FastConfig(1, mask_distance=50, experts=2, code_width=4, **SMALL))
+        network = FastNetwork(TINY_FAST)
         for values in network.parameters():
             values.data += 0.05 * torch.randn_like(values)
     return network.eval()

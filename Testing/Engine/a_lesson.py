@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import torch
-from a_fast_model import SMALL, a_fast_model
+from a_fast_model import a_fast_model
 from a_model import a_volume
+from a_tiny_network import TINY_FAST
 
 from diffoseg.cohorts.case import Case
 from diffoseg.experts.panel import Expert
 from diffoseg.model.model import Model
-from diffoseg.networks.fast import FastConfig, FastNetwork
+from diffoseg.networks.fast import FastNetwork
 from diffoseg.space.marked import marked_box
 from diffoseg.space.volume import image_of
 from diffoseg.worker.training_job import (
@@ -32,8 +33,7 @@ def a_base() -> Model:
     """A fast network with random weights and small tiles, two experts and eight who passed by."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        config = FastConfig(1, mask_distance=50, experts=2, population=8, code_width=4, **SMALL)
-        network = FastNetwork(config)
+        network = FastNetwork(replace(TINY_FAST, population=8))
         for values in network.parameters():
             values.data += 0.1 * torch.randn_like(values)
     model = a_fast_model(network.eval())

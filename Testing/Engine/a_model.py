@@ -1,15 +1,16 @@
 """A tiny random model, a stand-in whose answer is known, and a volume for both."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import torch
+from a_tiny_network import TINY
 
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.experts.panel import ExpertPanel
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import Model
-from diffoseg.networks.config import UNetConfig
 from diffoseg.networks.unet import UNet, widen
 from diffoseg.space.geometry import Box, Geometry
 from diffoseg.space.intensity import IntensityMapping
@@ -24,19 +25,7 @@ EVERYONE = ("consensus", "Ann", "Bob")
 def a_model() -> Model:
     """A network with random weights, answers that vary, and a short chain."""
     torch.manual_seed(0)
-    consensus = UNet(
-        UNetConfig(
-            1,
-            base=8,
-            multipliers=(1, 2),
-            blocks=1,
-            attention_factors=(2,),
-            head_channels=8,
-            norm_groups=4,
-            prompt_size=(16, 16),
-            prompt_width=8,
-        )
-    )
+    consensus = UNet(replace(TINY, prompt_size=(16, 16)))
     for values in consensus.parameters():
         values.data += 0.1 * torch.randn_like(values)
     personal = widen(consensus, 2)

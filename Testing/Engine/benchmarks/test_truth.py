@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import truth
-from a_fast_model import SMALL
+from a_tiny_network import TINY_FAST
 from truth_report import Target
 
 from diffoseg.diffusion import CategoricalSchedule
@@ -17,7 +17,7 @@ from diffoseg.experts.panel import ExpertPanel
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import Model, load_model
 from diffoseg.model.stored import content_hash, save_model
-from diffoseg.networks.fast import FastConfig, FastNetwork
+from diffoseg.networks.fast import FastNetwork
 from diffoseg.space.intensity import IntensityMapping
 
 FEW = ["--samples", "2", "--draws", "42"] + [
@@ -27,7 +27,7 @@ FEW = ["--samples", "2", "--draws", "42"] + [
 
 def weights(path, dtype=torch.float32):
     torch.manual_seed(0)
-    network = FastNetwork(FastConfig(1, mask_distance=50, experts=4, code_width=4, **SMALL))
+    network = FastNetwork(replace(TINY_FAST, experts=4))
     metadata = ModelMetadata(
         title="random",
         kind="fast",

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
+from a_tiny_network import TINY
 
 from diffoseg.commands import actions as commands
 from diffoseg.commands.command_line import main
@@ -25,7 +26,6 @@ from diffoseg.errors import InputError
 from diffoseg.experts.panel import ExpertPanel
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import Model, load_model
-from diffoseg.networks.config import UNetConfig
 from diffoseg.networks.unet import UNet
 from diffoseg.space.intensity import IntensityMapping
 
@@ -36,11 +36,9 @@ RESULTS = {"segmentation.seg.nrrd", "volumes.csv", "comparison.png", "report.htm
 def a_model_file(tmp_path_factory) -> Path:
     """A model of two experts with random weights, small enough to answer in milliseconds."""
     torch.manual_seed(0)
-    sizes = {"base": 8, "multipliers": (1, 2), "blocks": 1, "norm_groups": 4, "head_channels": 8}
-    prompts = {"prompt_size": (4, 4), "prompt_width": 8, "prompt_count": 2}
     model = Model(
-        consensus=UNet(UNetConfig(1, **sizes)),
-        personal=UNet(UNetConfig(1, experts=2, **sizes, **prompts)),
+        consensus=UNet(TINY),
+        personal=UNet(replace(TINY, experts=2)),
         schedule=CategoricalSchedule.cosine(20, "exact"),
         panel=ExpertPanel.of("Expert 1", "Meyer, Anna"),
         metadata=ModelMetadata(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import parity_recipe
 import pytest
 import torch
+from a_tiny_network import TINY
 from torch.nn import functional
 
 from diffoseg.diffusion import CategoricalSchedule
@@ -13,7 +14,7 @@ from diffoseg.errors import InputError, WeightsError
 from diffoseg.experts.panel import ExpertPanel
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import Model
-from diffoseg.networks import UNet, UNetConfig
+from diffoseg.networks import UNet
 from diffoseg.space.intensity import IntensityMapping
 
 SCHEDULE = CategoricalSchedule.cosine(20, "exact")
@@ -21,19 +22,7 @@ PANEL = ExpertPanel.of("Ada", "Ben", "Cleo")
 
 
 def a_network(experts=0, seed=0):
-    config = UNetConfig(
-        image_channels=2,
-        classes=3,
-        base=8,
-        multipliers=(1, 2),
-        blocks=1,
-        attention_factors=(2,),
-        head_channels=8,
-        norm_groups=4,
-        experts=experts,
-        prompt_size=(4, 4),
-        prompt_width=8,
-    )
+    config = replace(TINY, image_channels=2, classes=3, experts=experts)
     return parity_recipe.fill(UNet(config), seed)
 
 

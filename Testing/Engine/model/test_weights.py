@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from a_tiny_network import TINY
 from a_weights_file import opened, rewrite
 from safetensors.torch import save_file
 
@@ -18,21 +19,8 @@ from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import Model, load_model
 from diffoseg.model.restore import WeightsNamesError, WeightsShapeError
 from diffoseg.model.stored import content_hash, save_model
-from diffoseg.networks.config import UNetConfig
 from diffoseg.networks.unet import UNet
 from diffoseg.space.intensity import IntensityMapping
-
-SIZES = UNetConfig(
-    image_channels=1,
-    base=8,
-    multipliers=(1, 2),
-    blocks=1,
-    attention_factors=(2,),
-    head_channels=8,
-    norm_groups=4,
-    prompt_size=(4, 4),
-    prompt_width=8,
-)
 
 
 def random_network(config, seed):
@@ -51,8 +39,8 @@ def random_network(config, seed):
 @pytest.fixture
 def a_model():
     return Model(
-        random_network(SIZES, 1),
-        random_network(replace(SIZES, experts=2), 2),
+        random_network(TINY, 1),
+        random_network(replace(TINY, experts=2), 2),
         CategoricalSchedule.linear(40),
         ExpertPanel([Expert("Änn", "likes halos"), Expert("Bo")]),
         ModelMetadata(

@@ -7,6 +7,7 @@ import numpy as np
 import parity_recipe
 import pytest
 import torch
+from a_tiny_network import TINY
 from torch.nn import functional
 
 from diffoseg.errors import InputError, WeightsError
@@ -23,20 +24,8 @@ def one_hot(labels, classes=2):
 
 
 def tiny(experts=0, **changes):
-    sizes = UNetConfig(
-        image_channels=1,
-        base=8,
-        multipliers=(1, 2),
-        blocks=1,
-        attention_factors=(2,),
-        head_channels=8,
-        norm_groups=4,
-        experts=experts,
-        prompt_size=(8, 8),
-        prompt_width=12,
-        prompt_count=3,
-    )
-    return replace(sizes, **changes)
+    prompts = replace(TINY, prompt_size=(8, 8), prompt_width=12, prompt_count=3)
+    return replace(prompts, experts=experts, **changes)
 
 
 def awake(network, seed=0):

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from a_tiny_network import TINY
 from safetensors.torch import save_file
 
 from diffoseg.errors import InputError, WeightsError
 from diffoseg.evaluation.evaluate import TruthSlice, evaluate
-from diffoseg.networks.config import UNetConfig
 from diffoseg.networks.unet import UNet
 from diffoseg.training import baselines
 from diffoseg.training.baselines import (
@@ -25,9 +25,7 @@ from diffoseg.training.slices import SliceSet
 
 CPU = torch.device("cpu")
 EXPERTS = ("Ada", "Ben", "Cy")
-TINY = UNetConfig(
-    1, base=8, multipliers=(1, 2), blocks=1, attention_factors=(), head_channels=8, norm_groups=4
-)
+PLAIN = replace(TINY, attention_factors=())
 SETTINGS = LoopSettings(
     iterations=60, batch=4, edge=16, learning_rate=6e-2, ema=0.9, seed=1, every=30
 )
@@ -59,13 +57,13 @@ def held_out():
 
 @pytest.fixture(scope="module")
 def heads(held_out):
-    return train_baseline(disks(24, seed=0), held_out, "experts", TINY, SETTINGS, device=CPU)
+    return train_baseline(disks(24, seed=0), held_out, "experts", PLAIN, SETTINGS, device=CPU)
 
 
 @pytest.fixture(scope="module")
 def majority(held_out):
     settings = replace(SETTINGS, iterations=40)
-    return train_baseline(disks(24, seed=0), held_out, "majority", TINY, settings, device=CPU)
+    return train_baseline(disks(24, seed=0), held_out, "majority", PLAIN, settings, device=CPU)
 
 
 class Known(Baseline):
@@ -77,7 +75,7 @@ class Known(Baseline):
 
 
 def known(kind="experts"):
-    return Known(PlainUNet(TINY, 3), kind, EXPERTS, {})
+    return Known(PlainUNet(PLAIN, 3), kind, EXPERTS, {})
 
 
 IMAGE = np.zeros((1, 8, 8), np.float32)
@@ -114,7 +112,7 @@ class Sure(Baseline):
 def test_the_rivals_score_their_closed_forms_on_experts_who_never_vary():
     draws = np.stack([RING_AND_CORE > 0] * 3, 1)
     cases = [TruthSlice(name, IMAGE, draws, EXPERTS) for name in ("p0", "p1")]
-    vote, heads = (Sure(PlainUNet(TINY, 3), kind, EXPERTS, {}) for kind in ("majority", "experts"))
+    vote, heads = (Sure(PlainUNet(PLAIN, 3), kind, EXPERTS, {}) for kind in ("majority", "experts"))
     one, each, level = (
         evaluate(rival, cases, samples=4)
         for rival in (FixedMasks(vote), FixedMasks(heads), LevelSets(heads))
@@ -139,7 +137,7 @@ def test_training_says_what_it_cost(heads):
 def test_the_same_seed_trains_the_same_network(held_out):
     short = replace(SETTINGS, iterations=3)
     first, again = (
-        train_baseline(disks(8, seed=0), held_out, "experts", TINY, short, device=CPU)
+        train_baseline(disks(8, seed=0), held_out, "experts", PLAIN, short, device=CPU)
         for _ in range(2)
     )
 
@@ -157,7 +155,7 @@ def test_the_weights_of_the_best_validation_are_kept(held_out):
         training,
         held_out,
         "experts",
-        TINY,
+        PLAIN,
         settings,
         device=CPU,
         progress=lambda done, total, what: seen.append(what),
@@ -180,18 +178,20 @@ def test_a_rival_has_the_denoisers_own_size():
     def count(network):
         return sum(parameter.numel() for parameter in network.parameters())
 
-    plain, denoiser = PlainUNet(TINY, 2), UNet(TINY)
+    plain, denoiser = PlainUNet(PLAIN, 2), UNet(PLAIN)
 
     assert count(plain) == count(denoiser)
     # Every further head is one more blank plane in, and one more map out, of 3x3 weights.
-    assert count(PlainUNet(TINY, 4)) - count(plain) == 2 * (9 * 8 + 9 * 8 + 1)
+    assert count(PlainUNet(PLAIN, 4)) - count(plain) == 2 * (9 * 8 + 9 * 8 + 1)
 
 
 def test_a_budget_affords_what_the_timed_iterations_say(monkeypatch):
     ticks = iter(range(10_000))
     monkeypatch.setattr(baselines.time, "process_time", lambda: next(ticks) / 4)  # 4 a second
 
-    affordable = affordable_iterations(5.0, disks(8, seed=0), "experts", TINY, SETTINGS, device=CPU)
+    affordable = affordable_iterations(
+        5.0, disks(8, seed=0), "experts", PLAIN, SETTINGS, device=CPU
+    )
 
     assert affordable == 20
 

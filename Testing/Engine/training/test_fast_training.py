@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from a_tiny_network import TINY_FAST
 from a_training_set import CPU, METADATA, SETTINGS, assert_same_weights, disks
 
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.errors import InputError
 from diffoseg.model.model import Model
+from diffoseg.networks.fast import FastNetwork
 from diffoseg.training.fast import fast_loss, train_fast
 from diffoseg.training.loop import LoopSettings
 from diffoseg.training.slices import Batch
@@ -116,10 +118,8 @@ def test_training_cannot_begin_with_a_model_of_other_experts(tmp_path):
 
 
 def trained_network():
-    from diffoseg.networks.fast import FastConfig, FastNetwork
-
     torch.manual_seed(0)
-    return FastNetwork(FastConfig(1, mask_distance=20, experts=2))
+    return FastNetwork(replace(TINY_FAST, mask_distance=20))
 
 
 def test_held_out_patients_whom_nobody_marked_leave_a_model_that_can_be_saved(tmp_path):

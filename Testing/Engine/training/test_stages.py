@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from a_tiny_network import TINY
 from a_training_set import CPU, METADATA, SETTINGS, assert_same_weights, disks
 from torch import nn
 
 from diffoseg.errors import CancelledError, InputError, WeightsError
 from diffoseg.model.model import Model
-from diffoseg.networks.config import UNetConfig
 from diffoseg.training.checkpoint import read_checkpoint
 from diffoseg.training.loop import LoopSettings, learning_rate_at, train
 from diffoseg.training.objective import mask_distance_of
@@ -22,18 +22,7 @@ from diffoseg.training.run_files import CHECKPOINT, CURVE
 from diffoseg.training.stage1 import train_consensus
 from diffoseg.training.stage2 import train_personal
 
-CONFIG = UNetConfig(
-    1,
-    base=8,
-    multipliers=(1, 2),
-    blocks=1,
-    attention_factors=(),
-    head_channels=8,
-    norm_groups=4,
-    prompt_size=(8, 8),
-    prompt_width=8,
-    prompt_dropout=0.2,
-)
+CONFIG = replace(TINY, attention_factors=(), prompt_size=(8, 8), prompt_dropout=0.2)
 
 
 def stage1(folder: Path, settings: LoopSettings = SETTINGS, **options):

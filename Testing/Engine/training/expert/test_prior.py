@@ -1,20 +1,18 @@
 """Where a new expert is expected: among all whom the network has learnt from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from a_lesson import a_base
+from a_tiny_network import TINY_FAST
 
-from diffoseg.networks.fast import FastConfig, FastNetwork
+from diffoseg.networks.fast import FastNetwork
 from diffoseg.training.expert.prior import prior_of
 
 
 def a_network(codes: np.ndarray, population: np.ndarray) -> FastNetwork:
-    base = a_base().fast
-    assert base is not None
-    config = FastConfig(
-        **{**base.config.to_dict(), "experts": len(codes), "population": len(population)}
-    )
+    config = replace(TINY_FAST, experts=len(codes), population=len(population))
     network = FastNetwork(config)
     whoever = np.full((1, config.code_width), 100.0)
     with torch.no_grad():
