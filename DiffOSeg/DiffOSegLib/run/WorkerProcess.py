@@ -93,12 +93,18 @@ class WorkerProcess:
         self._unsent = b""
         self._unfinished = b""
         self._dropping = False
+        self._ended = False
         self._killing: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
         """The process's number; on POSIX also that of its group."""
         return self._process.pid
+
+    @property
+    def silent(self) -> bool:
+        """Whether its output is closed, so that nothing more can come, whether it runs or not."""
+        return self._ended
 
     def exitCode(self) -> int | None:
         """Return how it ended, negative for a signal; None while it runs."""
@@ -189,9 +195,11 @@ class WorkerProcess:
 
     def _readAvailable(self) -> bytes:
         try:
-            return os.read(self._output.fileno(), _CHUNK)
+            taken = os.read(self._output.fileno(), _CHUNK)
         except (OSError, ValueError):
             return b""  # nothing there now; on Windows an empty pipe is a plain OSError
+        self._ended = not taken
+        return taken
 
     def _removeLog(self) -> None:
         if self._logPath != os.devnull:
