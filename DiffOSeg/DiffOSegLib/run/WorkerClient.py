@@ -310,8 +310,7 @@ def _withoutWords() -> str:
 
 def _endedUnexpectedly(reason: str) -> str:
     return _(
-        "The process that computes ended unexpectedly ({reason})."
-        " Run again: a new one is started."
+        "The process that computes ended unexpectedly ({reason}). Run again: a new one is started."
     ).format(reason=reason)
 
 

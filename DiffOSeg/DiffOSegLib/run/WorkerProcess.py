@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,7 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._logPath = _newLog()
+        self._removeLog = weakref.finalize(self, _removed, self._logPath)
         try:
             with open(self._logPath, "ab") as log:  # noqa: PTH123 appended to by both sides
                 self._process = subprocess.Popen(
@@ -201,11 +203,6 @@ class WorkerProcess:
         self._ended = not taken
         return taken
 
-    def _removeLog(self) -> None:
-        if self._logPath != os.devnull:
-            with suppress(OSError):  # Windows keeps a file that a dying process still holds
-                Path(self._logPath).unlink(missing_ok=True)
-
 
 def _newLog() -> str:
     """Return the path of a new file; the null device where the temporary folder takes none."""
@@ -217,3 +214,9 @@ def _newLog() -> str:
         return os.devnull
     os.close(descriptor)
     return path
+
+
+def _removed(log: str) -> None:
+    if log != os.devnull:
+        with suppress(OSError):  # Windows keeps a file that a dying process still holds
+            Path(log).unlink(missing_ok=True)

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import qt
@@ -621,3 +624,25 @@ def test_names_that_hold_tags_are_not_read_as_html(panel, ui):
     panel.logic.addRow(volume=a_volume("<img src=x>"))
     lookedAt(panel)
     assert "&lt;img" in ui.casesTable.item(0, 1).toolTip()
+
+
+def usedAndClosed(monkeypatch):
+    """Open the panel, teach somebody, close it; return weak references to what it was."""
+    with aTrainingPanel(monkeypatch) as panel:
+        a_case(0)
+        enter(panel.ui.expertNameLineEdit, "Reader A")
+        panel.ui.addPairsButton.click()
+        lookedAt(panel)
+        start(panel)
+        return [weakref.ref(one) for one in (panel, panel.logic)]
+
+
+def test_a_panel_that_was_closed_leaves_nothing_behind(scene, experts, monkeypatch):
+    left = usedAndClosed(monkeypatch)
+
+    monkeypatch.undo()
+    del slicer.modules.DiffOSegTrainingWidget
+    SlicerHost.clear()  # deletes what was promised to be
+    gc.collect()
+
+    assert [one() for one in left] == [None] * 2
