@@ -45,6 +45,7 @@ class Heart:
 
     def stop(self):
         self._timer.stop()
+        self._beat()  # what held it just now has let no beat come since
         gc.unfreeze()
         return max(self.gaps)
 
