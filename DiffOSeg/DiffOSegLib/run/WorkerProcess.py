@@ -72,6 +72,7 @@ class WorkerProcess:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._logPath = _newLog()
         self._removeLog = weakref.finalize(self, _removed, self._logPath)
+        self._removeLog.atexit = False  # its owner's end comes later, and removes it
         try:
             with open(self._logPath, "ab") as log:  # noqa: PTH123 appended to by both sides
                 self._process = subprocess.Popen(
