@@ -4,12 +4,15 @@ It is there in a tenth of a second and learns nothing: the expert's code is the 
 marked in each case, in 65536ths. The number of its last step in the folder is its checkpoint; what
 is resumed goes four times as fast.
 Modes: normal, crash (in the middle, where there is no step yet), hang, ignore-cancel, no-result,
-no-memory, no-disk, broken-torch, rubbish.
+no-memory, no-disk, broken-torch, rubbish, no-words (an error without a sentence), close (its
+output, and lives on), and dies-before-ready, -ready, -read, -started, -in-line, -point, -saved,
+-done: killed at that moment.
 """
 
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -37,6 +40,12 @@ def say(**message):
     sys.stdout.buffer.flush()
 
 
+def moment(name):
+    """Die here where the mode says so."""
+    if f"dies-{name}" == MODE:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def listen():
     for line in sys.stdin.buffer:
         message = json.loads(line)
@@ -60,7 +69,11 @@ def misbehave(job_id):
         os._exit(1)
     if MODE == "hang":
         time.sleep(3600)
+    if MODE == "close":
+        os.close(1)
+        time.sleep(3600)
     errors = {
+        "no-words": (1, ""),
         "no-memory": (3, "The computer has too little memory. Close other programs."),
         "no-disk": (1, "The disk is full. Free some space and go on."),
         "broken-torch": (6, "PyTorch is installed but broken. Install it again."),
@@ -74,6 +87,7 @@ def misbehave(job_id):
 
 def train(job_id, folder):
     job = TrainingJob.read(folder)
+    moment("read")
     marked = [int(case.masks[job.expert.name].sum()) for case in job.cohort(folder)]
     checkpoint = folder / CHECKPOINT
     first = int(checkpoint.read_text()) if checkpoint.exists() else 0
@@ -81,6 +95,7 @@ def train(job_id, folder):
         say(event="note", id=job_id, sentence=f"Going on at step {first}.")
     say(event="started", id=job_id, device="cpu", line="CPU, 2 threads", cases=len(job.cases),
         slices=4 * len(job.cases), seconds=STEPS * STEP_SECONDS)  # fmt: skip
+    moment("started")
     for step in range(first, STEPS):
         if job_id in CANCELLED and MODE != "ignore-cancel":
             say(event="error", id=job_id, code=4, sentence="Stopped.", details="")
@@ -90,18 +105,25 @@ def train(job_id, folder):
         part.write_text(str(step + 1))
         part.replace(checkpoint)  # whole, whenever it is killed
         left = (STEPS - step - 1) * STEP_SECONDS
+        if MODE == "dies-in-line":
+            sys.stdout.buffer.write(b'{"event": "error", "code": 1, "sentence": ""')
+            sys.stdout.buffer.flush()
+            moment("in-line")
         say(event="progress", id=job_id, done=step + 1, total=STEPS, what="Learning",
             seconds_left=left)  # fmt: skip
         if step % 5 == 4:
             dice = None if len(job.cases) == 1 else 0.8 + step / 1000
             say(event="point", id=job_id, step=step + 1, loss=1 / (step + 1), dice=dice,
                 consensus=0.79, best=0.8, best_name="Expert 2")  # fmt: skip
+            moment("point")
         if step == STEPS // 2 and not first and not misbehave(job_id):
             return
     if MODE != "no-result":
         save(job, marked, folder)
+    moment("saved")
     say(event="done", id=job_id, stopped=False, file=RESULT, verdict="use", training={},
         sentence=f"With {len(job.cases)} cases: Dice 0.86 on held-out cases. Use it.")  # fmt: skip
+    moment("done")
 
 
 def save(job, marked, folder):
@@ -123,7 +145,9 @@ def save(job, marked, folder):
 
 
 def main():
+    moment("before-ready")
     say(event="ready", versions={}, pid=os.getpid())
+    moment("ready")
     threading.Thread(target=listen, daemon=True).start()
     while True:
         message = JOBS.get()

@@ -4,7 +4,8 @@ It is there in a tenth of a second. Every expert draws the same box in the middl
 Modes: normal, slow-start, never-ready, exit-at-once, idle-end, chatty (rubbish between messages),
 rubbish (and then the end), flood, huge-line, crash, killed, launcher-killed, hang, ignore-cancel,
 with-child (which starts a process of its own), bad-result, no-memory, no-disk, no-weights,
-broken-torch.
+broken-torch, no-words (an error without a sentence), close (its output, and lives on), and
+dies-before-ready, -ready, -started, -in-line, -result, -saved, -done: killed at that moment.
 """
 
 import json
@@ -31,6 +32,12 @@ CANCELLED: set = set()
 def say(**message):
     sys.stdout.buffer.write(json.dumps(message).encode() + b"\n")
     sys.stdout.buffer.flush()
+
+
+def moment(name):
+    """Die here where the mode says so."""
+    if f"dies-{name}" == MODE:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def listen():
@@ -99,7 +106,11 @@ def misbehave(job_id):
         sys.stdout.buffer.flush()
     if MODE == "hang":
         time.sleep(3600)
+    if MODE == "close":
+        os.close(1)
+        time.sleep(3600)
     errors = {
+        "no-words": (1, ""),
         "no-memory": (3, "The computer has too little memory. Choose a smaller region."),
         "no-disk": (1, "The disk is full. Free some space and run again."),
         "no-weights": (5, "There is no model of that name. Choose another."),
@@ -123,6 +134,7 @@ def run(job_id, folder):
         warnings=["The region is far from what the model was trained on."],
         experts=job["experts"],
     )
+    moment("started")
     if MODE == "with-child":
         subprocess.Popen(["sleep", "3600"])
     stopped, rows = False, []
@@ -142,6 +154,10 @@ def run(job_id, folder):
                 what=name,
                 seconds_left=(total - done) * STEP_SECONDS,
             )
+            if MODE == "dies-in-line":
+                sys.stdout.buffer.write(b'{"event": "error", "code": 1, "sentence": ""')
+                sys.stdout.buffer.flush()
+                moment("in-line")
             if MODE == "chatty":
                 print("Downloading wheels... 7 %", flush=True)
             if done == STEPS // 2 and not misbehave(job_id):
@@ -149,10 +165,12 @@ def run(job_id, folder):
         if stopped:
             break
         result_of(job_id, folder, name, size, job["samples"])
+        moment("result")
         rows.append(row_of(name))
         if MODE == "bad-result":
             say(event="result", id=job_id)
     save(folder / "disagreement.npy", np.zeros(size[::-1], np.float32))
+    moment("saved")
     say(
         event="done",
         id=job_id,
@@ -164,9 +182,11 @@ def run(job_id, folder):
         timings={},
         warnings=[],
     )
+    moment("done")
 
 
 def main():
+    moment("before-ready")
     if MODE == "slow-start":
         time.sleep(1)
     if MODE == "idle-end" and not Path(MORE[1]).exists():
@@ -176,6 +196,7 @@ def main():
         os._exit(0)
     if MODE != "never-ready":
         say(event="ready", versions={}, pid=os.getpid())
+    moment("ready")
     threading.Thread(target=listen, daemon=True).start()
     while True:
         message = JOBS.get()

@@ -51,21 +51,34 @@ class NodeList(qt.QComboBox, SceneAware):
 
     def nodes(self) -> list[Any]:
         """Return the nodes on offer."""
-        if self.mrmlScene() is None or not self.nodeTypes:
+        types = self.nodeTypes
+        if self.mrmlScene() is None or not types:
             return []
-        known = slicer.util.getNodesByClass("vtkMRMLNode", self._scene)
-        return [node for node in known if self._fits(node)]
+        fits, (only, *others) = self._fits(), types
+        known = slicer.util.getNodesByClass("vtkMRMLNode" if others else only, self._scene)
+        return [node for node in known if fits(node)]
 
     def nodeCount(self) -> int:
         return len(self.nodes())
 
-    def _fits(self, node: Any) -> bool:
-        exact = node.GetClassName() in self.nodeTypes
-        derived = self.showChildNodeTypes and any(node.IsA(name) for name in self.nodeTypes)
-        wanted = [(n, v) for t, n, v in self._attributes if node.IsA(t)]
-        values = [(node.GetAttribute(name), value) for name, value in wanted]
-        held = all(own is not None and value in (None, own) for own, value in values)
-        return (exact or derived) and held and (self.showHidden or not node.GetHideFromEditors())
+    def _fits(self) -> Callable[[Any], bool]:
+        """Return what tells whether a node is on offer.
+
+        The properties are read once for all nodes: each reading goes through Qt and back.
+        """
+        types, children, hidden = self.nodeTypes, self.showChildNodeTypes, self.showHidden
+        attributes = tuple(self._attributes)
+
+        def fits(node: Any) -> bool:
+            exact = node.GetClassName() in types
+            if not exact and not (children and any(node.IsA(name) for name in types)):
+                return False
+            wanted = [(n, v) for t, n, v in attributes if node.IsA(t)]
+            values = [(node.GetAttribute(name), value) for name, value in wanted]
+            held = all(own is not None and value in (None, own) for own, value in values)
+            return held and (hidden or not node.GetHideFromEditors())
+
+        return fits
 
     def _onScene(self, scene: Any) -> None:
         for stop in self._scenes:

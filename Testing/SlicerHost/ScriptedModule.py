@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+import shiboken6
 import slicer
 
 
@@ -49,8 +50,7 @@ class ScriptedLoadableModuleWidget:
         self.layout = self.parent.layout()
         if parent is None:
             self.setup()
-        manager = slicer.app.moduleManager()
-        manager.connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
+        self._listen(slicer.app.moduleManager())
 
     def resourcePath(self, fileName: str) -> str:
         return str(Path(slicer.util.modulePath(self.moduleName)).parent / "Resources" / fileName)
@@ -60,6 +60,17 @@ class ScriptedLoadableModuleWidget:
 
     def cleanup(self) -> None:
         """Let go of everything."""
+
+    def _listen(self, manager: Any) -> None:
+        """Hear of the module's end, as long as the panel is there: tests open it very often."""
+        words = ("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
+        manager.connect(*words)
+
+        def stop(*_: Any) -> None:
+            if shiboken6.isValid(manager):
+                manager.disconnect(*words)
+
+        self.parent.destroyed.connect(stop)
 
     def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
         if moduleName == self.moduleName:

@@ -1,6 +1,5 @@
 """What the panel, the effect and scripts call: freeze what is asked, run it, tell how it goes."""
 
-import atexit
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from diffoseg.space.geometry import Box
 from ..scene import Presence, SceneInputs
 from ..scene.RunRequest import RunRequest
 from . import Dependencies, LocalExperts
+from .Farewell import endWithSlicer
 from .Parameters import DiffOSegParameterNode
 from .Run import Listener, ResultSink, Run, RunEvent
 from .WorkerClient import Message, WorkerClient
@@ -53,9 +53,7 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._leaving: dict[str, Run] = {}
         self._describing = ""
         self._ticking = False
-        atexit.register(self.shutdown)
-        if hasattr(getattr(slicer, "app", None), "connect"):
-            slicer.app.connect("aboutToQuit()", self.shutdown)
+        endWithSlicer(self)
 
     def getParameterNode(self) -> DiffOSegParameterNode:
         """Return the scene's parameter node of this module, which is made where there is none."""

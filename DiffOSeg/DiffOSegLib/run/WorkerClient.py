@@ -18,6 +18,7 @@ CANCELLED = 4  # exit code of a run that was stopped, as in diffoseg.errors
 _SECONDS_TO_CANCEL = 2.0  # a worker that has not stopped a job by then hangs
 _SECONDS_TO_START = 120.0  # until "ready", which comes before torch is loaded; slow disks, scanners
 _SECONDS_TO_END = 0.5
+_SECONDS_OF_SILENCE = 2.0  # one that has closed its output and does not end by then never will
 _MEMORY_KILLS = (-9, 128 + 9)
 # Slicer's launcher, which PythonSlicer is, ends with 1 and says this where Python was killed.
 _LAUNCHER_KILL = (1, "exit abnormally")
@@ -48,6 +49,7 @@ class WorkerClient:
         self._dying: list[WorkerProcess] = []
         self._ready = False
         self._startedAt = 0.0
+        self._silentSince: float | None = None
         self._open: dict[str, Message] = {}
         self._heard: set[str] = set()
         self._deadlines: dict[str, float] = {}
@@ -154,6 +156,7 @@ class WorkerClient:
     def _start(self) -> None:
         self._ready = self._lost = False
         self._startedAt = self._clock()
+        self._silentSince = None
         try:
             self._process = WorkerProcess(self._command or workerCommand(), workerEnvironment())
         except OSError as error:
@@ -171,6 +174,8 @@ class WorkerClient:
             if message is not None and message["event"] == "ready":
                 self._ready = True
             elif message is not None and "id" in message:
+                if message["event"] == "error" and not message.get("sentence"):
+                    message["sentence"] = _withoutWords()
                 self._noteJob(message)
                 messages.append(message)
             else:
@@ -189,7 +194,8 @@ class WorkerClient:
 
     def _noteJob(self, message: Message) -> None:
         jobID = message["id"]
-        self._heard.add(jobID)
+        if jobID in self._open:
+            self._heard.add(jobID)
         self._resent = False
         if message["event"] in _LAST_WORDS:
             self._forgetJob(jobID)
@@ -205,6 +211,7 @@ class WorkerClient:
         details = f"{process.details()}\nThe worker ended with exit code {exitCode}.".lstrip()
         process.dispose()
         if exitCode == 0 and not self._heard and self._open and not self._resent:
+            self._endJobs(_stopped(), CANCELLED, details, tuple(self._deadlines))
             self._resend()  # it ended for idleness just as it was asked
             return
         if _wasKilled(exitCode, details):
@@ -214,22 +221,23 @@ class WorkerClient:
             )
             self._endJobs(sentence, 3, details)
         else:
-            sentence = _(
-                "The process that computes ended unexpectedly ({reason})."
-                " Run again: a new one is started."
-            ).format(reason=_reason(exitCode))
-            self._endJobs(sentence, 1, details)
+            self._endJobs(_endedUnexpectedly(_reason(exitCode)), 1, details)
 
     def _resend(self) -> None:
+        if not self._open:
+            return
         self._start()
         self._resent = True
         if self._process is not None:
             for job in self._open.values():
                 self._process.write(_encoded(job))
 
-    def _endJobs(self, sentence: str, code: int, details: str) -> None:
+    def _endJobs(
+        self, sentence: str, code: int, details: str, jobIDs: tuple[str, ...] | None = None
+    ) -> None:
+        """Give these jobs, by default all that are open, their last message."""
         self._lost = bool(self._open)
-        for jobID in tuple(self._open):
+        for jobID in self.openJobs if jobIDs is None else jobIDs:
             self._made.append(
                 {
                     "event": "error",
@@ -244,7 +252,10 @@ class WorkerClient:
     def _enforceDeadlines(self, process: WorkerProcess) -> None:
         now = self._clock()
         if any(now > deadline for deadline in self._deadlines.values()):
-            self.kill(_("The run was stopped with the process that computed it."))
+            self.kill(_stopped())
+        elif self._hasFallenSilent(process, now):
+            process.log([b"It has closed its output and does not end."])
+            self.kill(_endedUnexpectedly(_("without a word")))
         elif self._open and not self._ready and now > self._startedAt + _SECONDS_TO_START:
             process.log([b"It has not said that it is ready."])
             self.kill(
@@ -253,6 +264,14 @@ class WorkerClient:
                     " where that does not help, send the details."
                 )
             )
+
+    def _hasFallenSilent(self, process: WorkerProcess, now: float) -> bool:
+        """Whether a process can say nothing more, and has had the time to end by itself."""
+        if not process.silent:
+            return False
+        if self._silentSince is None:
+            self._silentSince = now
+        return now > self._silentSince + _SECONDS_OF_SILENCE
 
     def _buryTheDead(self) -> None:
         for process in tuple(self._dying):
@@ -276,6 +295,23 @@ def _decoded(line: bytes) -> Message | None:
     if not isinstance(message, dict) or not isinstance(message.get("event"), str):
         return None
     return message if isinstance(message.get("id", ""), str) else None
+
+
+def _stopped() -> str:
+    return _("The run was stopped with the process that computed it.")
+
+
+def _withoutWords() -> str:
+    return _(
+        "The process that computes failed and did not say why. Run again; where that does not help,"
+        " send the details."
+    )
+
+
+def _endedUnexpectedly(reason: str) -> str:
+    return _(
+        "The process that computes ended unexpectedly ({reason}). Run again: a new one is started."
+    ).format(reason=reason)
 
 
 def _wasKilled(exitCode: int, details: str) -> bool:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -70,6 +71,8 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._logPath = _newLog()
+        self._removeLog = weakref.finalize(self, _removed, self._logPath)
+        self._removeLog.atexit = False  # its owner's end comes later, and removes it
         try:
             with open(self._logPath, "ab") as log:  # noqa: PTH123 appended to by both sides
                 self._process = subprocess.Popen(
@@ -93,12 +96,18 @@ class WorkerProcess:
         self._unsent = b""
         self._unfinished = b""
         self._dropping = False
+        self._ended = False
         self._killing: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
         """The process's number; on POSIX also that of its group."""
         return self._process.pid
+
+    @property
+    def silent(self) -> bool:
+        """Whether its output is closed, so that nothing more can come, whether it runs or not."""
+        return self._ended
 
     def exitCode(self) -> int | None:
         """Return how it ended, negative for a signal; None while it runs."""
@@ -189,14 +198,11 @@ class WorkerProcess:
 
     def _readAvailable(self) -> bytes:
         try:
-            return os.read(self._output.fileno(), _CHUNK)
+            taken = os.read(self._output.fileno(), _CHUNK)
         except (OSError, ValueError):
             return b""  # nothing there now; on Windows an empty pipe is a plain OSError
-
-    def _removeLog(self) -> None:
-        if self._logPath != os.devnull:
-            with suppress(OSError):  # Windows keeps a file that a dying process still holds
-                Path(self._logPath).unlink(missing_ok=True)
+        self._ended = not taken
+        return taken
 
 
 def _newLog() -> str:
@@ -209,3 +215,9 @@ def _newLog() -> str:
         return os.devnull
     os.close(descriptor)
     return path
+
+
+def _removed(log: str) -> None:
+    if log != os.devnull:
+        with suppress(OSError):  # Windows keeps a file that a dying process still holds
+            Path(log).unlink(missing_ok=True)

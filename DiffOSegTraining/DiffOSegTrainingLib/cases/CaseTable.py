@@ -9,7 +9,6 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
-from slicer.util import VTKObservationMixin
 
 from diffoseg.cohorts.datalist import read_datalist
 from diffoseg.errors import InputError, WeightsError
@@ -24,6 +23,7 @@ from .FileWork import FilesEvent, FilesListener, FileWork
 from .FolderCases import casesIn
 from .ScenePairs import drawnSegments, scenePairs, volumeOf
 from .TrainingParameters import TrainingParameterNode
+from .WeakObservers import observeWeakly
 
 _LOOK_SECONDS = 0.5  # between two looks whether somebody has changed a segment or a volume
 
@@ -32,21 +32,21 @@ def _unheard(_event: FilesEvent) -> None:
     """Take an event that nobody listens to."""
 
 
-class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
+class CaseTable(ScriptedLoadableModuleLogic):
     """The cases in the scene's parameter node; without qt, so that scripts can use it."""
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        VTKObservationMixin.__init__(self)
         self.moduleName = "DiffOSegTraining"
         self._checks = CaseChecks()
         self._callbacks: list[Callable[[], None]] = []
         self._nextLook, self._isUnsettled = 0.0, True
         self._observedNode: Any = None
+        self._stopObserving: Callable[[], Any] = lambda: None
         self._files: FileWork | None = None
         scene = slicer.mrmlScene
         for event in (scene.NodeRemovedEvent, scene.EndImportEvent, scene.EndCloseEvent):
-            self.addObserver(scene, event, self._onSceneChanged)
+            observeWeakly(scene, event, self._onSceneChanged)
 
     def getParameterNode(self) -> TrainingParameterNode:
         """Return the scene's parameter node of this module, which is made where there is none."""
@@ -243,9 +243,8 @@ class CaseTable(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def _node(self) -> "slicer.vtkMRMLScriptedModuleNode":
         node = ScriptedLoadableModuleLogic.getParameterNode(self)
         if node is not self._observedNode:
-            if self._observedNode is not None:
-                self.removeObserver(self._observedNode, "ModifiedEvent", self._onSceneChanged)
-            self.addObserver(node, "ModifiedEvent", self._onSceneChanged)
+            self._stopObserving()
+            self._stopObserving = observeWeakly(node, "ModifiedEvent", self._onSceneChanged)
             self._observedNode = node
         return node
 

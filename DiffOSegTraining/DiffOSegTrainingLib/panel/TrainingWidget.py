@@ -192,7 +192,7 @@ class TrainingWidget:
         self._results.append(result(event.expertName, event.verdict, event.sentence))
         self._verdicts.add(event.verdict)
         label = self._ui.resultLabel
-        label.text = "\n".join((*self._results, nowListed(len(self._results))))
+        label.text = "\n".join(self._results)
         verdict = event.verdict if len(self._verdicts) == 1 else "unproven"
         label.styleSheet = _LOOKS.get(verdict, "")
         label.visible = True
@@ -202,7 +202,7 @@ class TrainingWidget:
         return self._logic.rows(), self._logic.expertNames()
 
     def _end(self, event: TrainingEvent) -> None:
-        self.say("" if event.card else event.sentence)
+        self.say(nowListed(len(self._results)) if event.card else event.sentence)
         self._answered = self._asked() if event.card else None
         self._showDetails(event.details)
         self._dependencies = Dependencies.state()  # the worker may have found them broken

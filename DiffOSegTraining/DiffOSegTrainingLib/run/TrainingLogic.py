@@ -1,17 +1,16 @@
 """What the panel and scripts call: cases, one training at a time, and experts as the result."""
 
-import atexit
 import time
 import uuid
 from collections.abc import Iterator
 
-import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.errors import DependencyError, InputError, WeightsError
 from diffoseg.model.cards import read_card
 from diffoseg.model.expert_library import ExpertLibrary
 from DiffOSegLib.run import Dependencies, LocalExperts
+from DiffOSegLib.run.Farewell import endWithSlicer
 from DiffOSegLib.run.Logic import tickWhile
 from DiffOSegLib.run.WorkerClient import Message, WorkerClient
 
@@ -48,9 +47,7 @@ class DiffOSegTrainingLogic(CaseTable):
         self._removals: list[Iterator[None]] = []
         self._describing = ""
         self._ticking = False
-        atexit.register(self.shutdown)
-        if hasattr(getattr(slicer, "app", None), "connect"):
-            slicer.app.connect("aboutToQuit()", self.shutdown)
+        endWithSlicer(self)
 
     # Trainings
 

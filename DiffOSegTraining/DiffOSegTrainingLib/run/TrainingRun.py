@@ -6,6 +6,7 @@ import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -256,10 +257,16 @@ class Training:
         self._endInError(inWords(error, _("your home folder")), traceback.format_exc())
 
     def _endInError(self, sentence: str, details: str) -> None:
-        folder = self._stage.folder
-        if folder is not None and (folder.path / CHECKPOINT).is_file():
+        if self._hasLearnt():
             sentence += " " + _("What was learnt is kept: press Resume to go on.")
         self._end("error", sentence, details=details)
+
+    def _hasLearnt(self) -> bool:
+        folder = self._stage.folder
+        try:
+            return folder is not None and (folder.path / CHECKPOINT).is_file()
+        except OSError:  # the disk has gone, which is no reason to end without a word
+            return False
 
     def _end(self, kind: str, sentence: str, **facts: Any) -> None:
         event = TrainingEvent(kind, self.expertName, sentence, **facts)
@@ -277,7 +284,8 @@ class Training:
         if stage.folder is None:
             return
         if isHandedOver:
-            stage.folder.release()
+            with suppress(OSError):  # as above
+                stage.folder.release()
         else:
             self.leftovers.append(stage.folder)
         stage.folder = None

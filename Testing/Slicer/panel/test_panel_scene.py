@@ -1,9 +1,14 @@
 """The panel and the scene: saved, read again, made by another version, closed in the middle."""
 
+import gc
+import weakref
+
 import pytest
 import slicer
 from a_panel import choose, openPanel, tick, until
 from a_run import add_volume, left_folders, logic_with
+
+import SlicerHost
 
 
 @pytest.fixture
@@ -175,3 +180,22 @@ def test_a_second_run_leaves_the_first_ones_results_where_they_are(panel):
     assert panel.parameters.resultSegmentation is not first
     assert first.GetSegmentation().GetNumberOfSegments() == 5
     assert panel.ui.statusLabel.text == "Done."
+
+
+def usedAndClosed(monkeypatch):
+    """Open the panel, draw once, close it; return weak references to what it was."""
+    with openPanel(logic_with(), monkeypatch) as widget:
+        widget.panel.ui.applyButton.click()
+        until(lambda: widget.panel.logic.activeRun is None)
+        return [weakref.ref(one) for one in (widget, widget.panel, widget.panel.logic)]
+
+
+def test_a_panel_that_was_closed_leaves_nothing_behind(volume, monkeypatch):
+    left = usedAndClosed(monkeypatch)
+
+    monkeypatch.undo()
+    del slicer.modules.DiffOSegWidget
+    SlicerHost.clear()  # deletes what was promised to be
+    gc.collect()
+
+    assert [one() for one in left] == [None] * 3

@@ -56,6 +56,14 @@ def ended_plainly(run, kind):
         ("no-weights", "no model"),
         ("broken-torch", "installed but broken"),
         ("bad-result", "error in DiffOSeg (KeyError)"),
+        ("no-words", "did not say why"),
+        ("close", "ended unexpectedly"),
+        ("dies-before-ready", "stopped from outside"),
+        ("dies-ready", "stopped from outside"),
+        ("dies-started", "stopped from outside"),
+        ("dies-in-line", "stopped from outside"),
+        ("dies-result", "stopped from outside"),
+        ("dies-saved", "stopped from outside"),
     ],
 )
 def test_a_worker_that_fails_ends_the_run_in_words(mode, words, a_logic, volume):
@@ -73,6 +81,12 @@ def test_a_worker_that_fails_ends_the_run_in_words(mode, words, a_logic, volume)
     assert left_folders() == []
     logic.shutdown()
     assert gone_within(pid, 1)
+
+
+def test_what_a_worker_had_said_before_it_was_killed_counts(a_logic, volume):
+    run = Followed(a_logic("dies-done"), request_for(volume)).to_the_end()
+
+    assert ended_plainly(run, "done").end.sentence == "Done."
 
 
 def test_the_run_after_a_dead_worker_starts_a_new_one_and_says_so(a_logic, volume):

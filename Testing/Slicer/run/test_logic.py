@@ -1,10 +1,13 @@
+import gc
 import threading
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 import slicer
 from a_run import Followed, Results, add_volume, left_folders, logic_with, request_for
-from process_tree import never_held
+from process_tree import gone_within, needs_proc, never_held
 
 from diffoseg.drawing.workload import tile_evaluations
 from diffoseg.errors import InputError, WeightsError
@@ -301,6 +304,33 @@ def test_the_application_has_one_logic():
     from DiffOSegLib.run.Logic import sharedLogic
 
     assert sharedLogic() is sharedLogic()
+
+
+@needs_proc
+def test_a_logic_that_nobody_uses_any_more_is_gone_and_its_worker_too(volume):
+    logic = logic_with()
+    Followed(logic, request_for(volume)).to_the_end().settled()
+    reference, pid = weakref.ref(logic), logic._worker.pid
+    log = Path(logic._worker._process._logPath)
+    assert log.is_file()
+
+    del logic
+    gc.collect()
+
+    assert reference() is None
+    assert not log.exists()
+    assert gone_within(pid, 2)
+
+
+def test_a_logic_ends_its_worker_when_slicer_quits(logic, volume):
+    from DiffOSegLib.run import Farewell
+
+    run = Followed(logic, request_for(volume)).until_heard("progress")
+
+    Farewell._endAll()
+
+    assert run.end.kind == "cancelled"
+    assert not logic._worker.running
 
 
 # Packages

@@ -242,6 +242,36 @@ def test_a_worker_that_ends_just_as_it_is_asked_is_asked_again(a_conversation, a
     assert talk.last["event"] == "done"
 
 
+def test_a_job_that_is_cancelled_is_not_asked_for_again(a_conversation, a_job, tmp_path):
+    talk = a_conversation("idle-end", "0.001", str(tmp_path / "ended once"))
+
+    talk.send(**a_job)
+    talk.client.cancel("job")
+    talk.until_all_is_said()
+
+    assert (talk.last["event"], talk.last["code"]) == ("error", 4)
+    assert talk.last["sentence"]
+    assert not talk.client.running
+
+
+@needs_proc
+def test_a_worker_that_closes_its_output_is_killed(a_conversation, a_job):
+    now = [0.0]
+    talk = a_conversation("close", "0.001", clock=lambda: now[0])
+    talk.send(**a_job)
+    pid = talk.client.pid
+    talk.until(lambda: talk.kinds().count("progress") == 10)
+    time.sleep(0.3)
+    talk.poll()
+    assert talk.client.openJobs
+
+    now[0] = 2.1
+    talk.until_all_is_said()
+
+    assert "ended unexpectedly" in talk.last["sentence"]
+    assert gone_within(pid, 0.5)
+
+
 def test_a_worker_that_always_ends_at_once_is_an_error(a_conversation, a_job):
     talk = a_conversation("exit-at-once")
 

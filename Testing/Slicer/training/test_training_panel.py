@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import qt
@@ -5,6 +8,7 @@ import slicer
 from a_panel import choose, live, until
 from a_training import SIZE, a_case, a_mask, a_segmentation, a_volume
 from a_training_panel import aTrainingPanel, cellsOf, enter, lookedAt, pick, select, start
+from process_tree import needs_proc
 
 import SlicerHost
 
@@ -348,11 +352,11 @@ def test_start_teaches_the_expert_and_says_plainly_what_came_of_it(three):
     start(three)
     ui = three.ui
     assert "Reader A: With 3 cases: Dice 0.86 on held-out cases. Use it." in ui.resultLabel.text
-    assert "in the list of the DiffOSeg module" in ui.resultLabel.text
+    assert "in the list of the DiffOSeg module" in ui.statusLabel.text
     assert shown(ui.resultLabel)
     assert cellsOf(ui.libraryTable, 0)[0] == "Reader A"
     assert not shown(ui.progressBar)
-    assert not shown(ui.statusLabel)
+    assert shown(ui.statusLabel)
     assert not shown(ui.resumeWidget)
 
 
@@ -473,6 +477,29 @@ def test_a_training_that_fails_says_why_and_leaves_the_panel_usable(
         assert not shown(ui.resultLabel)
         assert ui.startButton.text == "Start"
     Dependencies.noteBroken(None)
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "moment",
+    ["before-ready", "ready", "read", "started", "in-line", "point", "saved", "done"],
+)
+def test_whenever_the_worker_is_killed_the_panel_says_how_it_ended(
+    scene, experts, monkeypatch, moment
+):
+    with aTrainingPanel(monkeypatch, f"dies-{moment}") as panel:
+        ui = panel.ui
+        a_case(0)
+        enter(ui.expertNameLineEdit, "Reader A")
+        ui.addPairsButton.click()
+        lookedAt(panel)
+        start(panel)
+        assert shown(ui.statusLabel)
+        assert ui.statusLabel.text.endswith(".")
+        isTaught = moment == "done"  # what was said before the end counts, read late as it may be
+        assert ("in the list" in ui.statusLabel.text) is isTaught
+        assert shown(ui.resultLabel) is isTaught
+        assert shown(ui.resumeWidget) is not isTaught
 
 
 def test_without_pytorch_the_line_says_so_and_start_asks_before_it_installs(three, monkeypatch):
@@ -597,3 +624,25 @@ def test_names_that_hold_tags_are_not_read_as_html(panel, ui):
     panel.logic.addRow(volume=a_volume("<img src=x>"))
     lookedAt(panel)
     assert "&lt;img" in ui.casesTable.item(0, 1).toolTip()
+
+
+def usedAndClosed(monkeypatch):
+    """Open the panel, teach somebody, close it; return weak references to what it was."""
+    with aTrainingPanel(monkeypatch) as panel:
+        a_case(0)
+        enter(panel.ui.expertNameLineEdit, "Reader A")
+        panel.ui.addPairsButton.click()
+        lookedAt(panel)
+        start(panel)
+        return [weakref.ref(one) for one in (panel, panel.logic)]
+
+
+def test_a_panel_that_was_closed_leaves_nothing_behind(scene, experts, monkeypatch):
+    left = usedAndClosed(monkeypatch)
+
+    monkeypatch.undo()
+    del slicer.modules.DiffOSegTrainingWidget
+    SlicerHost.clear()  # deletes what was promised to be
+    gc.collect()
+
+    assert [one() for one in left] == [None] * 2

@@ -1,5 +1,6 @@
 import errno
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from a_training import (
 )
 
 from diffoseg.experts.local_expert import load_expert
+from diffoseg.training.run_files import CHECKPOINT
 
 pytestmark = pytest.mark.usefixtures("scene", "experts")
 
@@ -263,6 +265,44 @@ def test_what_goes_wrong_in_the_worker_is_said_and_can_be_resumed(ready, mode, w
     assert again.to_the_end().end.kind == "done"
     assert "Going on at step 11." in [event.sentence for event in again.events]
     assert kept_folders() == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [("no-words", "did not say why"), ("close", "ended unexpectedly")]
+)
+def test_a_worker_that_falls_silent_is_said_and_can_be_resumed(ready, mode, words):
+    logic = ready(mode)
+
+    followed = FollowedTraining(logic).to_the_end()
+
+    assert followed.end.kind == "error"
+    assert words in followed.end.sentence
+    assert followed.end.sentence.endswith(KEPT)
+    assert len(logic.resumable()) == 1
+
+
+@pytest.mark.parametrize("method", ["is_file", "close"])
+def test_a_disk_that_goes_away_as_a_training_ends_is_no_reason_to_say_nothing(
+    ready, method, monkeypatch
+):
+    from DiffOSegTrainingLib.run import Autosave
+
+    isFile = Path.is_file
+
+    def fail(*_arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    logic = ready("no-memory")
+    followed = FollowedTraining(logic).until_heard("progress")
+    with monkeypatch.context() as gone:
+        if method == "close":
+            gone.setattr(Autosave.TrainingFolder, "release", fail)
+        else:
+            gone.setattr(Path, "is_file", lambda p: fail() if p.name == CHECKPOINT else isFile(p))
+        followed.until(lambda: followed.training.over)
+
+    assert followed.end.kind == "error"
+    assert "too little memory" in followed.end.sentence
 
 
 def test_a_broken_torch_is_remembered(ready):
