@@ -68,6 +68,7 @@ class SliceHeader:
 
     @property
     def normal(self) -> np.ndarray:
+        """The direction across the slice, (3,)."""
         return np.cross(*self.orientation)
 
 
@@ -238,7 +239,7 @@ def read_voxels(stack: Sequence[SliceHeader]) -> np.ndarray:
     """Return the voxels of slices in their order, (K, J, I) float32; InputError where damaged."""
     array = np.empty((len(stack), *stack[0].shape), np.float32)
     for plane, image in zip(array, stack, strict=True):
-        plane[:] = _pixels(image)
+        plane[:] = read_plane(image)
     return array
 
 
@@ -288,8 +289,8 @@ def _slice_spacing(stack: Sequence[SliceHeader], name: str) -> float:
     return round(float(places[-1]) / (len(stack) - 1), 6)  # not finer than DICOM's decimals
 
 
-def _pixels(image: SliceHeader) -> np.ndarray:
-    """Return (rows, columns), rescaled."""
+def read_plane(image: SliceHeader) -> np.ndarray:
+    """Return the pixels of one slice, (rows, columns), rescaled; InputError where damaged."""
     import SimpleITK as sitk  # noqa: N813
 
     try:
