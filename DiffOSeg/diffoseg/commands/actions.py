@@ -165,6 +165,9 @@ def info(arguments: Namespace) -> None:
         ("hash", content_hash(model)),
     ):
         print(f"  {label:<14} {value}")
+    for expert in model.panel:
+        if expert.description:
+            print(f"  {expert.name}  {expert.description}")
     if about.steps_curve:
         print(f"\n{curve_of(about.steps_curve)}")
     print("For demonstration and testing, not for clinical use.")
