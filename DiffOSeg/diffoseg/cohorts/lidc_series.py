@@ -69,6 +69,8 @@ def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
+            if name.startswith("."):  # as macOS leaves beside each file on a foreign disk
+                continue
             (texts if name.lower().endswith(".xml") else images).append(Path(parent, name))
         if len(images) > _MOST_FILES:
             raise InputError(f"{folder.name} holds more than {_MOST_FILES} files. Give less.")

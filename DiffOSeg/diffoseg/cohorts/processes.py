@@ -1,7 +1,9 @@
 """Work on many things of one kind, several at a time, in processes of their own."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -40,7 +42,7 @@ def done_in_processes(
             say(number, len(items), what)
         return
     context = multiprocessing.get_context("spawn")  # what runs in this process is not copied
-    pool = ProcessPoolExecutor(count, context, initializer=_leave_stopping_to_the_parent)
+    pool = ProcessPoolExecutor(count, context, initializer=_follow_the_parent)
     try:
         futures = [pool.submit(work, item) for item in items]
         for number, future in enumerate(as_completed(futures), 1):
@@ -55,5 +57,13 @@ def done_in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_stopping_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and end where the parent was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

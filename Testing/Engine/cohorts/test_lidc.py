@@ -310,6 +310,7 @@ def test_what_is_no_ct_is_left_alone(root):
     uid = series_of(folder)
     retagged(beside / "1-1.dcm", Modality="DX", SeriesInstanceUID=f"{uid[:-2]}.1")
     (root / "download" / "LICENSE").write_text("CC BY 3.0")
+    (folder / "._slice_0001.dcm").write_bytes(b"\0\5\x16\7")
     (beside / "dx.xml").write_text('<IdriReadMessage xmlns="http://www.nih.gov/idri"/>')
     summary = imported(root)
     assert (summary.series, summary.refused) == (1, ())

@@ -6,6 +6,7 @@ import re
 import pytest
 from a_lidc_download import Session, a_ball, a_ct, a_scan_with_xml
 
+from diffoseg.cohorts.lidc_case import MARGIN_MM
 from diffoseg.cohorts.order_statistics import OF_FOUR
 from diffoseg.commands.command_line import main
 from diffoseg.model.model import load_model
@@ -143,3 +144,8 @@ def test_where_nothing_can_be_imported_the_exit_code_is_2(tmp_path, capsys):
     assert "Nothing could be imported from TCIA: 1 refused" in only_line(capsys)
     assert main([*command, "--processes", "0"]) == 2
     assert "less than 1" in only_line(capsys)
+
+
+def test_the_margin_that_help_names_is_the_one_that_is_taken(capsys):
+    assert main(["cohort", "lidc", "--help"]) == 0
+    assert f"(default: {MARGIN_MM:g})" in capsys.readouterr().out
