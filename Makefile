@@ -1,5 +1,5 @@
 # DiffOSeg. Python >= 3.11 and make are all you need: each target first sets up what it uses
-# into .venv. On Windows without make, README.md gives the same lines for PowerShell.
+# into .venv. On Windows without make, Docs/command_line.md gives the same lines.
 
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 help:
 	@echo "make demo    draw a phantom's nodule as the consensus and as four experts; look at demo/"
 	@echo "make test    prove the parts"
-	@echo "make bench   measure speed and memory beside the paper's network, and renew README's table"
+	@echo "make bench   measure speed and memory beside the paper's network; renews Docs/benchmarks.md"
 	@echo "make bench-truth  measure the weights on phantoms whose truth is known; takes an hour"
 	@echo "make bench-expert  teach unseen experts from a few phantoms; takes hours, and goes on if stopped"
 	@echo "make lint    style and types"

@@ -47,7 +47,7 @@ class Answer:
 
 
 class AnswerSink:
-    """Takes the one answer of a run, in the sink protocol of DiffOSegLib.Logic.
+    """Takes the one answer of a run, in the sink protocol of DiffOSegLib.run.Logic.
 
     Args:
         volumeIjkToRas: (4, 4) of the whole volume, as it was when the run was asked for.

@@ -5,7 +5,8 @@ python Testing/Benchmarks/bench.py [--weights FILE] [--device cuda] [--quick]
 Both sides run here, one after the other, on the same machine. Each setting has a process of its
 own, so that a peak of memory is that setting's alone. The paper's network takes 250 steps a sample:
 their time is the median step x 250, said so, with one whole chain as its check. Everything of the
-fast kind is run in full. What comes out is appended to results/, and written into the README.
+fast kind is run in full. What comes out is appended to results/, and written into
+Docs/benchmarks.md.
 """
 
 import argparse
@@ -77,7 +78,7 @@ QUICK = Scale(
 
 
 def main() -> int:
-    """Measure every setting, print the tables, append the record and renew the README."""
+    """Measure every setting, print the tables, append the record and renew the page."""
     arguments = _arguments()
     wait_without_spinning()  # as in the product
     if arguments.one is not None:
@@ -94,7 +95,7 @@ def main() -> int:
         print("\nA smoke run: in one process, at toy sizes, and nothing is kept.")
         return 0
     print(f"\nAppended to {append(record, RESULTS)}")
-    bench_tables.renew_readme(RESULTS)
+    bench_tables.renew_page(RESULTS)
     return 0
 
 

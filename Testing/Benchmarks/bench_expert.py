@@ -7,7 +7,7 @@ each expert is learnt as in the product, and what the model then answers is comp
 drawings by the same expert on other phantoms. Every measurement is kept in --work as soon as it is
 made, so that a run that was stopped goes on; several processes can share one run by --part, each
 with its own experts, and --report brings them together. In the end
-RESULTS/expert-<date>-<hash>.json is written, and its part of the README.
+RESULTS/expert-<date>-<hash>.json is written, and its part of Docs/benchmarks.md.
 
 The seconds of a fit are measured apart, by --timing, while the machine does nothing else.
 """
@@ -70,7 +70,7 @@ def main() -> int:
     print(f"Written to {write(record, arguments.out)}")
     import bench_expert_tables
 
-    bench_expert_tables.renew_readme(arguments.out)
+    bench_expert_tables.renew_page(arguments.out)
     return 0
 
 

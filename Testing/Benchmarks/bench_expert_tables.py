@@ -1,9 +1,10 @@
-"""What bench_expert.py measured, as Markdown, and the part of the README that shows it.
+"""What bench_expert.py measured, as Markdown, and the part of Docs/benchmarks.md that shows it.
 
 python Testing/Benchmarks/bench_expert_tables.py     writes that part anew, from the newest results
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench_expert_summary import WANTED
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
+PAGE = ROOT / "Docs" / "benchmarks.md"
 PICTURE = ROOT / "Resources" / "Screenshots" / "few_shot.png"
 BEGIN, END = "<!-- bench-expert: written by make bench-expert -->", "<!-- bench-expert: end -->"
 FORMAT = 1  # of the records that these tables can read
@@ -179,7 +181,7 @@ def _seconds(timed: Record | None) -> str:
     return "" if timed is None else f"{timed['seconds']:.1f}, at most {timed['most']:.1f}"
 
 
-# --- the README -----------------------------------------------------------------------------------
+# --- the page -------------------------------------------------------------------------------------
 
 
 def newest(results: Path) -> Record | None:
@@ -194,23 +196,23 @@ def with_section(text: str, section: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md lacks the marks {BEGIN} and {END}.")
+        raise ValueError(f"The page lacks the marks {BEGIN} and {END}.")
     return f"{before}{BEGIN}\n{section.strip()}\n{END}{after}"
 
 
-def renew_readme(results: Path, readme: Path = ROOT / "README.md", picture: Path = PICTURE) -> None:
-    """Write the newest results into the README, and draw the picture."""
+def renew_page(results: Path, page: Path = PAGE, picture: Path = PICTURE) -> None:
+    """Write the newest results into the page, and draw the picture."""
     record = newest(results)
     if record is None:
         return
     bench_expert_picture.draw(picture, record)
-    where = picture.relative_to(readme.parent).as_posix()
+    where = Path(os.path.relpath(picture, page.parent)).as_posix()
     shown = f"![Gap closed and Dice against the number of cases]({where})"
-    text = readme.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     section = "\n".join([*tables(record), "", shown])
-    readme.write_text(with_section(text, section), encoding="utf-8")
+    page.write_text(with_section(text, section), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    renew_readme(RESULTS)
+    renew_page(RESULTS)
     sys.exit(0)

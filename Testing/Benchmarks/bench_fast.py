@@ -20,7 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.comparison.result import ExpertResult
+from diffoseg.drawing.request import SegmentationRequest
 from diffoseg.drawing.segmenter import Segmenter
+from diffoseg.drawing.watch import Watch
 from diffoseg.model.model import Model, load_model
 from diffoseg.model.stored import content_hash
 from diffoseg.space.geometry import Box, Geometry
@@ -210,8 +212,9 @@ def _waits(segmenter: Segmenter, scan: Volume, region: Box, question: Question) 
     def note(what: str) -> None:
         at.setdefault(what, time.perf_counter() - started)
 
-    asked = {**question.asked(segmenter.model), "progress": lambda *_: note("first_progress_s")}
-    for event in segmenter.stream(scan, region, **asked):
+    asked = question.asked(segmenter.model)
+    request = SegmentationRequest(scan, region, **asked, seed=0, renewal=0.0, presence=None)
+    for event in segmenter.stream(request, Watch(lambda *_: note("first_progress_s"))):
         if isinstance(event, ExpertResult):
             note("first_result_s")
     note("all_s")

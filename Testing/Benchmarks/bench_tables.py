@@ -1,9 +1,10 @@
-"""What bench.py measured, as Markdown, and the part of the README that shows it.
+"""What bench.py measured, as Markdown, and the part of Docs/benchmarks.md that shows it.
 
 python Testing/Benchmarks/bench_tables.py      writes that part anew, from the newest results
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from bench_costs import Record, cases, cost, paper
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
+PAGE = ROOT / "Docs" / "benchmarks.md"
 PICTURE = ROOT / "Resources" / "Screenshots" / "quality_and_cost.png"
 BEGIN, END = "<!-- bench: written by make bench -->", "<!-- bench: end -->"
 FORMAT = 2  # of the records that these tables can read
@@ -167,7 +169,7 @@ def _notes(record: Record) -> Iterator[str]:
         )
 
 
-# --- the README -----------------------------------------------------------------------------------
+# --- the page -------------------------------------------------------------------------------------
 
 
 def newest(results: Path) -> list[Record]:
@@ -188,25 +190,25 @@ def with_section(text: str, section: str) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md lacks the marks {BEGIN} and {END}.")
+        raise ValueError(f"The page lacks the marks {BEGIN} and {END}.")
     return f"{before}{BEGIN}\n{section.strip()}\n{END}{after}"
 
 
-def renew_readme(results: Path, readme: Path = ROOT / "README.md", picture: Path = PICTURE) -> None:
-    """Write the newest results of every machine into the README, and draw the picture."""
+def renew_page(results: Path, page: Path = PAGE, picture: Path = PICTURE) -> None:
+    """Write the newest results of every machine into the page, and draw the picture."""
     records = newest(results)
     parts = ["\n".join(tables(record)) for record in records]
     truth = bench_picture.newest_truth(results)
     points = [] if truth is None or not records else bench_picture.points(records[0], truth)
     if points:
         bench_picture.draw(picture, points, bench_picture.bounds(truth))
-        where = picture.relative_to(readme.parent).as_posix()
+        where = Path(os.path.relpath(picture, page.parent)).as_posix()
         parts.append(f"![Quality against steps, seconds and operations]({where})")
         parts.append(bench_picture.caption(records[0], truth))
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(with_section(text, "\n\n".join(parts)), encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    page.write_text(with_section(text, "\n\n".join(parts)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    renew_readme(RESULTS)
+    renew_page(RESULTS)
     sys.exit(0)

@@ -24,7 +24,7 @@ import numpy as np
 from diffoseg.cohorts.case import Case
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
-from diffoseg.drawing import chains as drawing
+from diffoseg.drawing import drawing
 from diffoseg.drawing.segmenter import Segmenter
 from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
 from diffoseg.model.model import load_model

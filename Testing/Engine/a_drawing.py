@@ -6,8 +6,8 @@ from a_model import a_volume
 
 from diffoseg.diffusion.sampling import SamplerSettings
 from diffoseg.drawing.canvas import Canvas
-from diffoseg.drawing.chains import Watch
-from diffoseg.drawing.fast_chains import FastDrawing
+from diffoseg.drawing.fast import FastDrawing
+from diffoseg.drawing.watch import Watch
 from diffoseg.space.model_grid import ModelGrid
 
 LEVEL_SET = SamplerSettings("level-set", 1)

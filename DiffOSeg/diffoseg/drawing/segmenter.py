@@ -22,8 +22,11 @@ from ..space.volume import Volume
 from ..version import __version__
 from .applicability import warnings_for
 from .canvas import Canvas
-from .chains import Drawing, Drawn, Progress, Watch
-from .fast_chains import drawing_for
+from .drawing import Drawing
+from .drawn import Drawn
+from .kinds import drawing_for
+from .request import SegmentationRequest
+from .watch import Progress, Watch
 
 _MOST_SAMPLES = 1000
 _MICRO_BATCH = {"cpu": 8, "cuda": 64, "mps": 16}
@@ -83,20 +86,9 @@ class Segmenter:
         """Return what the consensus and each expert would draw in ``region`` of ``image``.
 
         Args:
-            image: one volume, any orientation and spacing.
-            region: where to answer, LPS mm; None searches the whole volume first.
-            experts: names, "consensus" among them where wanted; None asks all the model has.
-            samples: plausible drawings of each, 1..1000.
-            steps: network evaluations a sample by the model's own sampler, in place of the
-                preset's; None leaves it to the preset.
-            seed: names the draw.
+            image: and all others but the next two, see ``SegmentationRequest``.
             progress: called with (tiles done, tiles in all, what is happening).
             cancel: asked before every network call.
-            preset: one of ``presets.PRESETS``, how much care to take.
-            renewal: how much of the noise each step draws anew, 0..1; see ``sampling.ddim``.
-            presence: what the probability that an expert marks anything in the region is set to,
-                in (0, 1]; 1 asks what is drawn given that anything is. None leaves it to the
-                model. Only the fast kind can be told.
 
         Raises:
             InputError: a setting, an expert or the region is impossible, or the model tells more
@@ -104,75 +96,45 @@ class Segmenter:
             CancelledError: ``cancel`` said so.
             OutOfMemoryError: the device has too little memory.
         """
-        events = self.stream(
-            image,
-            region,
-            experts,
-            samples,
-            steps,
-            seed,
-            progress,
-            cancel,
-            preset=preset,
-            renewal=renewal,
-            presence=presence,
+        request = SegmentationRequest(
+            image, region, experts, samples, steps, seed, preset, renewal, presence
         )
+        events = self.stream(request, Watch(progress, cancel))
         comparison = next(event for event in events if isinstance(event, Comparison))
         if comparison.stopped:
             raise CancelledError("Stopped as asked; nothing was written.")
         return comparison
 
     def stream(
-        self,
-        image: Volume,
-        region: Box | None = None,
-        experts: Sequence[str] | None = None,
-        samples: int = 8,
-        steps: int | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-        cancel: Callable[[], bool] | None = None,
-        note: Callable[[str], None] | None = None,
-        *,
-        preset: str = STANDARD,
-        renewal: float = 0.0,
-        presence: float | None = None,
+        self, request: SegmentationRequest, watch: Watch
     ) -> Iterator[Started | ExpertResult | Comparison]:
         """Yield what ``segment`` returns as it comes: a start, each result, then all together.
 
         After a cancel the last is a Comparison with what was finished until then, which may be
         nothing; an expert that was being drawn is in it with the samples that were complete.
 
-        Args:
-            image: and all others, see ``segment``.
-            note: told, in a sentence, what happened on the way, such as too little memory.
-
         Raises:
             InputError, OutOfMemoryError: as ``segment`` does.
-            CancelledError: ``cancel`` said so before there was a start.
+            CancelledError: the one who waits had enough before there was a start.
         """
-        watch = Watch(progress, cancel, note)
         begun = time.perf_counter()
-        names = self._names(experts)
-        self._check(samples, presence)
-        settings = self._settings(preset, steps, renewal)
-        drawing = drawing_for(self.model)(
-            self.model, settings, seed, self.batch_size, self.micro_batch, watch, presence
-        )
-        grid = ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
+        names = self._names(request.experts)
+        self._check(request.samples, request.presence)
+        drawing = self._drawing(request, watch)
+        image, grid = request.image, self._grid(request.image)
         with self._saying_where_memory_ends():
-            canvas = self._canvas(image, grid, region, drawing)
+            canvas = self._canvas(image, grid, request.region, drawing)
         start, size = grid.region_of(canvas.answer)
-        warnings = warnings_for(image, grid, canvas, self.model.metadata, region is None)
+        warnings = warnings_for(image, grid, canvas, self.model.metadata, request.region is None)
         prepared = time.perf_counter()
         yield Started(names, start, size, warnings)
         results: dict[str, ExpertResult] = {}
-        watch.begin(drawing.tiles_to_ask(canvas, len(names), samples))
+        watch.begin(drawing.tiles_to_ask(canvas, len(names), request.samples))
         for name in names:
             with self._saying_where_memory_ends():
-                drawn = drawing.draw(canvas, name, samples)
+                drawn = drawing.draw(canvas, name, request.samples)
                 if len(drawn.samples):
-                    told = presence is not None
+                    told = request.presence is not None
                     results[name] = _result(name, drawn, told, grid, canvas, watch)
             if name in results:
                 yield results[name]
@@ -186,11 +148,24 @@ class Segmenter:
             colors={name: self.model.panel.color_of(name) for name in results},
             slugs={name: self.model.panel.slugs()[name] for name in results},
             warnings=warnings,
-            provenance=self._provenance(
-                drawing, samples, region, preset if steps is None else None, names
-            ),
+            provenance=self._provenance(request, drawing, names),
             timings={"prepare_s": prepared - begun, "sample_s": time.perf_counter() - prepared},
             stopped=watch.stopped,
+        )
+
+    def _grid(self, image: Volume) -> ModelGrid:
+        return ModelGrid.fit(image.geometry, self.model.metadata.spacing_mm)
+
+    def _drawing(self, request: SegmentationRequest, watch: Watch) -> Drawing:
+        settings = self._settings(request.preset, request.steps, request.renewal)
+        return drawing_for(self.model)(
+            self.model,
+            settings,
+            request.seed,
+            self.batch_size,
+            self.micro_batch,
+            watch,
+            request.presence,
         )
 
     def _names(self, experts: Sequence[str] | None) -> tuple[str, ...]:
@@ -260,14 +235,9 @@ class Segmenter:
             ) from error
 
     def _provenance(
-        self,
-        drawing: Drawing,
-        samples: int,
-        region: Box | None,
-        preset: str | None,
-        names: Sequence[str],
+        self, request: SegmentationRequest, drawing: Drawing, names: Sequence[str]
     ) -> dict[str, object]:
-        metadata = self.model.metadata
+        metadata, region = self.model.metadata, request.region
         return {
             "code_version": __version__,
             "weights_title": metadata.title,
@@ -275,13 +245,13 @@ class Segmenter:
             "kind": metadata.kind,
             "local_experts": {e.name: e.hash for e in self.model.local if e.name in names},
             "notice": str(metadata.training.get("notice", "")),
-            "preset": preset,
+            "preset": request.preset if request.steps is None else None,
             "sampler": drawing.settings.name,
             "steps": drawing.settings.steps,
-            "renewal": drawing.settings.renewal,
-            "presence": drawing.presence,
-            "samples": samples,
-            "seed": drawing.seed,
+            "renewal": request.renewal,
+            "presence": request.presence,
+            "samples": request.samples,
+            "seed": request.seed,
             "device": self.device.type,
             "threads": torch.get_num_threads(),
             "micro_batch": drawing.micro_batch,

@@ -9,8 +9,9 @@ import torch
 from ..cohorts.phantom import PhantomCohort
 from ..diffusion.sampling import SamplerSettings
 from ..drawing.canvas import Canvas
-from ..drawing.chains import Drawn, Watch
-from ..drawing.fast_chains import drawing_for
+from ..drawing.drawn import Drawn
+from ..drawing.kinds import drawing_for
+from ..drawing.watch import Watch
 from ..model.metadata import ModelMetadata
 from ..model.model import Model
 from ..space.model_grid import GridWindow, ModelGrid
@@ -146,6 +147,10 @@ class ModelPredictor:
         drawn = self._drawing.draw(self._canvas(images), expert, n)
         self._drawn[expert] = drawn
         return drawn.samples > 0.5
+
+    def answered(self, expert: str) -> Drawn:
+        """Return all that was answered when ``expert`` was last asked."""
+        return self._drawn[expert]
 
     def probability(self, image: np.ndarray, expert: str) -> np.ndarray:
         """Return the probability map of the image that was just drawn on, (h, w), 0..1."""

@@ -22,6 +22,7 @@ from ..comparison.result import Comparison, ExpertResult
 from ..device.choice import chosen_device, line_about, mixed_precision, why
 from ..drawing.fast_look import probability
 from ..drawing.segmenter import Segmenter, Started
+from ..drawing.watch import Watch
 from ..errors import WeightsError
 from ..experts.local_expert import load_expert
 from ..experts.panel import CONSENSUS
@@ -116,19 +117,12 @@ class Engine:
         volume = job.volume(folder)
         if not begin():
             return
-        events = segmenter.stream(
-            volume,
-            job.region,
-            job.experts,
-            job.samples,
-            job.steps,
-            job.seed,
+        watch = Watch(
             progress=Pace(send),
             cancel=cancelled,
             note=lambda sentence: send({"event": "note", "sentence": sentence}),
-            preset=job.preset,
-            presence=job.presence,
         )
+        events = segmenter.stream(job.request(volume), watch)
         begun = time.perf_counter()
         try:
             for event in events:

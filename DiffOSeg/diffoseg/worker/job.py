@@ -14,12 +14,13 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.lib import format as npy
 
+from ..drawing.request import SegmentationRequest
 from ..errors import InputError
 from ..files.atomic import replacing
 from ..model.metadata import ModelMetadata
 from ..model.presets import STANDARD
 from ..space.field_of_view import window_seen
-from ..space.geometry import Box, Geometry, Triple
+from ..space.geometry import Box, Geometry, Triple, triple
 from ..space.model_grid import ModelGrid
 from ..space.volume import Volume
 
@@ -100,6 +101,20 @@ class SegmentationJob:
                 f"{JOB} is damaged or from another version of DiffOSeg. Restart Slicer, run again."
             ) from error
 
+    def request(self, volume: Volume) -> SegmentationRequest:
+        """Return what is asked of the Segmenter, of the volume that ``volume`` returned."""
+        return SegmentationRequest(
+            image=volume,
+            region=self.region,
+            experts=self.experts,
+            samples=self.samples,
+            steps=self.steps,
+            seed=self.seed,
+            preset=self.preset,
+            renewal=0.0,
+            presence=self.presence,
+        )
+
     def volume(self, folder: Path) -> Volume:
         """Return the whole volume with the carried voxels in place and 0 elsewhere.
 
@@ -133,7 +148,7 @@ def carried_voxels(
     boxes = (grid.voxels_read(window_seen(answer, metadata.patch)), grid.region_of(answer))
     start = np.min([first for first, _ in boxes], axis=0)
     end = np.max([np.add(first, size) for first, size in boxes], axis=0)
-    return _triple(start), _triple(end - start)
+    return triple(start), triple(end - start)
 
 
 def npy_header(dtype: np.dtype, shape: Triple) -> bytes:
@@ -167,8 +182,8 @@ def _job_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "samples": _whole(values["samples"]),
         "seed": _whole(values["seed"]),
         "presence": _share(values.get("presence")),
-        "start": _triple([_whole(n) for n in values["start"]]),
-        "size": _triple([_whole(n) for n in values["size"]]),
+        "start": triple([_whole(n) for n in values["start"]]),
+        "size": triple([_whole(n) for n in values["size"]]),
     }
 
 
@@ -195,8 +210,3 @@ def _read_image(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if array.shape != shape or array.dtype.kind not in "biuf":
         raise InputError(f"{path.name} does not hold the voxels that the job names. Run again.")
     return array
-
-
-def _triple(values: Any) -> Triple:
-    i, j, k = (int(value) for value in values)
-    return i, j, k

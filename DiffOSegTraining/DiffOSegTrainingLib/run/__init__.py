@@ -1,1 +1,1 @@
-"""Running: the Logic, one run, the worker's client, and what has to be installed."""
+"""Training: the Logic, one training, its requests, and trainings that wait to be resumed."""

@@ -107,7 +107,7 @@ def test_results_are_added_to_and_never_overwritten(tmp_path):
     assert len(json.loads(path.read_text())) == 2
 
 
-def test_the_readme_shows_the_newest_record_of_each_machine(tmp_path):
+def test_the_page_shows_the_newest_record_of_each_machine(tmp_path):
     old = [{"host": {}, "measured": []}]
     (tmp_path / "2026-01-09-wood-beads-2cores.json").write_text(json.dumps(old))
     bench.append(a_record("2026-01-02"), tmp_path)
@@ -116,31 +116,32 @@ def test_the_readme_shows_the_newest_record_of_each_machine(tmp_path):
     assert [r["machine"]["date"][:10] for r in bench_tables.newest(tmp_path)] == ["2026-01-04"]
 
 
-def test_only_the_marked_part_of_the_readme_changes(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{bench_tables.BEGIN}\nold\n{bench_tables.END}\nafter\n")
+def test_only_the_marked_part_of_the_page_changes(tmp_path):
+    page = tmp_path / "Docs" / "page.md"
+    page.parent.mkdir()
+    page.write_text(f"before\n{bench_tables.BEGIN}\nold\n{bench_tables.END}\nafter\n")
     results = tmp_path / "results"
     results.mkdir()
     bench.append(a_record(), results)
     (results / "truth-1.json").write_text(json.dumps(a_truth()))
 
-    bench_tables.renew_readme(results, readme, tmp_path / "cost.png")
+    bench_tables.renew_page(results, page, tmp_path / "cost.png")
 
-    text = readme.read_text()
+    text = page.read_text()
     assert text.startswith(f"before\n{bench_tables.BEGIN}\n")
     assert text.endswith(f"{bench_tables.END}\nafter\n")
     assert "old" not in text
     assert "1,000" in text
-    assert "(cost.png)" in text
+    assert "(../cost.png)" in text
     assert (tmp_path / "cost.png").stat().st_size > 1000
 
 
-def test_the_readme_has_the_marks():
-    text = (bench_tables.ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_has_the_marks():
+    text = bench_tables.PAGE.read_text(encoding="utf-8")
     assert "renewed" in bench_tables.with_section(text, "renewed")
 
 
-def test_a_readme_without_the_marks_is_refused():
+def test_a_page_without_the_marks_is_refused():
     with pytest.raises(ValueError, match="lacks the marks"):
         bench_tables.with_section("nothing here", "section")
 

@@ -414,25 +414,26 @@ def test_the_table_has_a_row_for_every_number_of_cases():
     assert "are not below the consensus | 95 % | 88 %" in "\n".join(rows)
 
 
-def test_only_the_marked_part_of_the_readme_changes(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{tables.BEGIN}\nof before\n{tables.END}\nafter\n")
+def test_only_the_marked_part_of_the_page_changes(tmp_path):
+    page = tmp_path / "Docs" / "page.md"
+    page.parent.mkdir()
+    page.write_text(f"before\n{tables.BEGIN}\nof before\n{tables.END}\nafter\n")
     bench_expert.write(whole(a_record()), tmp_path)
     bench_expert.write({**whole(a_record()), "measured": "2026-01-01", "tests": 7}, tmp_path)
 
-    tables.renew_readme(tmp_path, readme, tmp_path / "few.png")
+    tables.renew_page(tmp_path, page, tmp_path / "few.png")
 
-    text = readme.read_text()
+    text = page.read_text()
     assert text.startswith(f"before\n{tables.BEGIN}\n")
     assert text.endswith(f"{tables.END}\nafter\n")
     assert "of before" not in text
     assert "24 test phantoms" in text
-    assert "(few.png)" in text
+    assert "(../few.png)" in text
     assert (tmp_path / "few.png").stat().st_size > 1000
 
 
-def test_the_readme_has_the_marks():
-    text = (tables.ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_has_the_marks():
+    text = tables.PAGE.read_text(encoding="utf-8")
     assert "renewed" in tables.with_section(text, "renewed")
 
 

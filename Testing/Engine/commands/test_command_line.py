@@ -4,7 +4,6 @@ import io
 import json
 import pickle
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 
 from diffoseg.commands import actions as commands
-from diffoseg.commands.command_line import _join_negative, _parser, main
+from diffoseg.commands.command_line import main
 from diffoseg.commands.progress import Progress
 from diffoseg.diffusion import CategoricalSchedule
 from diffoseg.drawing.segmenter import Segmenter
@@ -360,16 +359,6 @@ def test_a_cohort_is_written_trained_on_evaluated_and_used(a_scan, tmp_path, cap
     assert "perfect sampler" in capsys.readouterr().out
     run("segment", str(a_scan), "--weights", weights, "--samples", "1", "--out", "@result")
     assert (tmp_path / "result" / "probability_expert-4.nrrd").exists()
-
-
-def commands_in_the_readme() -> list[str]:
-    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"^\.venv/bin/diffoseg ([^#\n]+)", text, re.M)
-
-
-@pytest.mark.parametrize("line", commands_in_the_readme())
-def test_every_command_in_the_readme_is_understood(line):
-    assert callable(_parser().parse_args(_join_negative(shlex.split(line))).run)
 
 
 def test_names_may_hold_commas_when_quoted():

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from a_model import EVERYONE, REGION, BrightPixels, a_model, a_pixelwise_model, a_volume
+from a_request import a_request
 
 from diffoseg.comparison.result import Comparison
 from diffoseg.drawing.segmenter import Segmenter
+from diffoseg.drawing.watch import Watch
 from diffoseg.errors import CancelledError, InputError, OutOfMemoryError
 from diffoseg.networks.unet import UNet
 from diffoseg.space.geometry import Box
@@ -216,12 +218,12 @@ def test_cancel_stops_at_the_next_step():
     assert next(asked) == 3
 
 
-def events(cancel_at: int | None = None, **options) -> list:
+def events(cancel_at: int | None = None) -> list:
     """Return what a stream yields; the cancel comes before network call ``cancel_at``."""
     calls = iter(range(10**6))
     cancel = None if cancel_at is None else lambda: next(calls) >= cancel_at
     segmenter = Segmenter(a_model(), "cpu", batch_size=4)
-    return list(segmenter.stream(a_volume(), REGION, samples=3, cancel=cancel, **options))
+    return list(segmenter.stream(a_request(a_volume(), REGION, samples=3), Watch(cancel=cancel)))
 
 
 def test_a_stream_begins_with_the_region_and_brings_each_result_before_the_whole():
@@ -272,8 +274,11 @@ def test_a_cancel_before_anything_is_complete_ends_with_nothing_and_one_while_se
     started, comparison = events(cancel_at=1)
     assert (started.names, comparison.results, comparison.stopped) == (EVERYONE, {}, True)
 
+    searching = Segmenter(a_model(), "cpu").stream(
+        a_request(a_volume()), Watch(cancel=lambda: True)
+    )
     with pytest.raises(CancelledError):
-        list(Segmenter(a_model(), "cpu").stream(a_volume(), None, cancel=lambda: True))
+        next(searching)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +297,7 @@ def test_too_little_memory_halves_the_networks_batch_and_goes_on(monkeypatch, er
     plenty = segmenter.segment(a_volume(), REGION, samples=2)
     monkeypatch.setattr(BrightPixels, "predict_x0", short)
     said: list[str] = []
-    *_, scarce = segmenter.stream(a_volume(), REGION, samples=2, note=said.append)
+    *_, scarce = segmenter.stream(a_request(a_volume(), REGION, samples=2), Watch(note=said.append))
 
     assert refused == [8, 4]
     assert as_bytes(scarce) == as_bytes(plenty)

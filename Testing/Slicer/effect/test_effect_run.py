@@ -29,8 +29,7 @@ TUMOR = box(10, 16, 8, 14, 5, 9)
 
 
 def useLogic(monkeypatch, logic):
-    import DiffOSegLib.Logic
-
+    import DiffOSegLib.run.Logic
     import SegmentEditorDiffOSegLib.Proposal
 
     for module in (DiffOSegLib.run.Logic, SegmentEditorDiffOSegLib.Proposal):

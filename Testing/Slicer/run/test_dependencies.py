@@ -131,7 +131,7 @@ def test_the_real_environment_is_looked_at_without_importing_torch():
     program = (
         "import sys; sys.path[:0] = ['Testing', 'DiffOSeg']\n"
         "import SlicerHost; SlicerHost.boot()\n"
-        "from DiffOSegLib import Dependencies; print(Dependencies.state().ready)\n"
+        "from DiffOSegLib.run import Dependencies; print(Dependencies.state().ready)\n"
         "print(sorted({'torch', 'monai', 'safetensors', 'SimpleITK'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[3]

@@ -336,7 +336,7 @@ def test_the_environment_is_a_copy_with_the_engine_in_front(monkeypatch):
     environment = workerEnvironment()
 
     engine, *others = environment["PYTHONPATH"].split(os.pathsep)
-    assert (Path(engine) / "diffoseg" / "job.py").is_file()
+    assert (Path(engine) / "diffoseg" / "worker" / "job.py").is_file()
     assert others == ["/opt/Slicer/bin/Python"]
     assert environment["PYTHONHOME"] == "/opt/Slicer/lib/Python"
     assert environment["PYTHONSAFEPATH"] == environment["PYTHONUTF8"] == "1"

@@ -1,4 +1,4 @@
-"""The comparison views as pictures, for the README and for looking at them as a person would.
+"""The comparison views as pictures, for the pages and for looking at them as a person would.
 
 With DIFFOSEG_SCREENSHOTS=1 they are written to Resources/Screenshots.
 """

@@ -10,11 +10,13 @@ import torch
 from a_fast_model import a_fast_model, a_network
 from a_local_expert import CODE, a_local_expert
 from a_model import EVERYONE, REGION, a_volume
+from a_request import a_request
 from a_strong_base import a_code, a_strong_base, slices_drawn_like
 from safetensors import safe_open
 
 from diffoseg.comparison.result import Comparison
 from diffoseg.drawing.segmenter import Segmenter
+from diffoseg.drawing.watch import Watch
 from diffoseg.experts.local_expert import SUFFIX, load_expert, save_expert
 from diffoseg.experts.panel import Expert
 from diffoseg.model.calibration import Calibration, Stretch
@@ -111,7 +113,7 @@ def test_an_expert_that_is_there_but_not_asked_leaves_no_trace_in_the_files(tmp_
 def test_the_stream_tells_the_same_of_the_others_and_then_of_the_taught():
     model = a_fast_model()
     before, after = (
-        list(Segmenter(asked, "cpu").stream(a_volume(), REGION, samples=2))
+        list(Segmenter(asked, "cpu").stream(a_request(a_volume(), REGION, samples=2), Watch()))
         for asked in (model, taught(model))
     )
 

@@ -22,12 +22,12 @@ from ..diffusion.noise import chances
 from ..diffusion.sampling import binary_chain, plan
 from ..errors import CancelledError
 from ..experts.panel import CONSENSUS
-from ..model.model import Model
 from ..model.presets import LEVEL_SET
 from ..networks.fast import Features
 from ..space.tiling import Cut, calls_about
 from .canvas import Canvas
-from .chains import PRESENT, Drawing, Drawn, Rows, spoken
+from .drawing import PRESENT, Drawing, spoken
+from .drawn import Drawn, Rows
 from .fast_look import Look, Seen, probability
 
 _GROWTH = {"cpu": 2, "cuda": 16}
@@ -277,8 +277,3 @@ class FastDrawing(Drawing):
     def _chances(self, name: str, sample: int, what: str, count: int) -> np.ndarray:
         """Return uniforms in [0, 1), (count,), keyed like the noise by what they are for."""
         return chances(count, self.seed, name, sample, what)
-
-
-def drawing_for(model: Model) -> type[Drawing]:
-    """Return the kind of drawing that a model's kind of network needs."""
-    return Drawing if model.fast is None else FastDrawing

@@ -1,4 +1,4 @@
-"""What README.md tells people to type into Slicer's Python does what it says."""
+"""What Docs/slicer.md tells people to type into Slicer's Python does what it says."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import slicer
 from a_run import add_volume
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "Docs" / "slicer.md"
 
 
-def test_the_readmes_lines_draw_everyone_and_say_how_it_goes(scene, capsys):
+def test_the_pages_lines_draw_everyone_and_say_how_it_goes(scene, capsys):
     volume = add_volume(size=(70, 70, 1), name="CT")
     box = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")
     bounds = [0.0] * 6
@@ -18,7 +18,7 @@ def test_the_readmes_lines_draw_everyone_and_say_how_it_goes(scene, capsys):
     box.SetSize(8, 8, 8)
     lines = next(
         block
-        for block in re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
         if "sharedLogic" in block
     )
     names = {"getNode": slicer.util.getNode}

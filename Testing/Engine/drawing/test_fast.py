@@ -10,7 +10,7 @@ from a_fast_model import a_fast_model, with_presence
 
 from diffoseg.diffusion.sampling import SamplerSettings
 from diffoseg.drawing.canvas import Canvas
-from diffoseg.drawing.chains import Watch
+from diffoseg.drawing.watch import Watch
 from diffoseg.model.calibration import Calibration, Stretch
 from diffoseg.networks.fast import FastNetwork
 from diffoseg.space.tiling import Cut, Tiling
@@ -106,9 +106,7 @@ def test_bfloat16_changes_the_steps_a_little_and_the_probability_not_at_all(monk
     canvas, settings, found = a_canvas((30, 30, 1)), SamplerSettings("ddim", 4), {}
     for fast in (False, True):
         monkeypatch.setattr("diffoseg.device.choice.gains_from_bfloat16", lambda _, fast=fast: fast)
-        monkeypatch.setattr(
-            "diffoseg.drawing.fast_chains.gains_from_bfloat16", lambda _, fast=fast: fast
-        )
+        monkeypatch.setattr("diffoseg.drawing.fast.gains_from_bfloat16", lambda _, fast=fast: fast)
         found[fast] = drawing(settings, with_presence(30.0)).draw(canvas, "Ann", 6)
 
     assert found[True].probability.tobytes() == found[False].probability.tobytes()
