@@ -18,6 +18,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
 from a_lesson import a_base
+from a_lidc_download import a_scan_with_xml
 from a_model import a_volume
 from test_architecture import ENGINE, HOMES, MODULES, ROOT, SLICER, own
 
@@ -372,7 +373,8 @@ def section_of_readme(title: str) -> str:
 # What a page asks for that takes hours, in seconds; of two values of an option the later one holds.
 QUICKLY = {
     "segment": ["--samples", "1", "--steps", "1"],
-    "cohort": ["--cases", "2"],
+    "cohort phantom": ["--cases", "2"],
+    "cohort lidc": ["--processes", "1"],
     "evaluate": ["--cases", "2", "--samples", "2", "--steps", "1"],
     "train": ["--iterations", "2", "--batch", "2"],
 }
@@ -383,7 +385,8 @@ def quickly(line: str) -> list[str]:
     if arguments[:2] == ["train", "expert"]:
         return arguments
     grid = ["--patch", "32"] if arguments[:2] in (["train", "stage1"], ["train", "fast"]) else []
-    return [*arguments, *QUICKLY.get(arguments[0], []), *grid]
+    known = next((name for name in QUICKLY if line.startswith(name)), "")
+    return [*arguments, *QUICKLY.get(known, []), *grid]
 
 
 @pytest.fixture
@@ -399,6 +402,8 @@ def a_desk(tmp_path, monkeypatch) -> Iterator[Path]:
     monkeypatch.chdir(desk)
     write_scan(desk / "scan.nrrd")
     write_scan(desk / "dicom-folder")
+    for number in range(2):
+        a_scan_with_xml(f"LIDC-IDRI-900{number}", desk / "download", seed=number)
     teaching = ROOT / "Docs" / "teaching.md"
     (cases,) = blocks(teaching, "json")
     (desk / "cases.json").write_text(cases, encoding="utf-8")

@@ -20,6 +20,8 @@ class Case:
         masks: by expert's name, bool, same shape as ``volume.array``; all experts of the cohort.
         region: where the lesion in question is, or None for the whole volume.
         tags: facts for splits by kind, such as {"nodule": "part-solid"}.
+        lesions: by expert's name, which lesion each marked voxel belongs to, from 1 on, uint8, same
+            shape; None where all that is marked is one lesion.
     """
 
     patient: str
@@ -28,3 +30,4 @@ class Case:
     masks: Mapping[str, np.ndarray]
     region: Box | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    lesions: Mapping[str, np.ndarray] | None = None

@@ -2,7 +2,11 @@
 
 cohort.json names the experts and the cases; a case is a folder of its own with image.nrrd, the
 scan, and experts.seg.nrrd, a segment for each expert, which Slicer opens. Cases are read when they
-are asked for, so that a cohort may be larger than the memory.
+are asked for, so that a cohort may be larger than the memory. Where a scan shows several lesions,
+lesions.nrrd tells them apart, a component for each expert.
+
+Experts are persons who drew every case, unless the index says that they are not persistent: then
+"Session 2" of one patient and of the next are different people.
 """
 
 import json
@@ -27,9 +31,11 @@ from .case import Case
 INDEX = "cohort.json"
 IMAGE = "image.nrrd"
 MASKS = "experts.seg.nrrd"
+LESIONS = "lesions.nrrd"
 
 _FORMAT = "diffoseg-cohort"
 _VERSION = 1
+_VERSION_WITHOUT_PERSONS = 2  # refused by those that would take its experts for persons
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -50,11 +56,19 @@ class FolderCohort(Sequence[Case]):
     Attributes:
         experts: of the cohort, in its order.
         entries: what the index says of each case, without reading any.
+        persistent_experts: whether an expert is one person throughout the cohort.
     """
 
-    def __init__(self, root: Path, experts: ExpertPanel, entries: Sequence[CaseEntry]):
+    def __init__(
+        self,
+        root: Path,
+        experts: ExpertPanel,
+        entries: Sequence[CaseEntry],
+        persistent_experts: bool = True,
+    ):
         self._root = root
         self.experts = experts
+        self.persistent_experts = persistent_experts
         self.entries = tuple(entries)
 
     def __len__(self) -> int:
@@ -67,7 +81,9 @@ class FolderCohort(Sequence[Case]):
     def __getitem__(self, index: int | slice) -> "Case | FolderCohort":
         """Read one case, or take some; raises InputError where a case is incomplete."""
         if isinstance(index, slice):
-            return FolderCohort(self._root, self.experts, self.entries[index])
+            return FolderCohort(
+                self._root, self.experts, self.entries[index], self.persistent_experts
+            )
         entry = self.entries[index]
         volume = self._volume(entry)
         return Case(
@@ -77,6 +93,7 @@ class FolderCohort(Sequence[Case]):
             masks=self._masks(entry, volume.geometry),
             region=entry.region,
             tags=entry.tags,
+            lesions=self._lesions(entry, volume.geometry),
         )
 
     def _volume(self, entry: CaseEntry) -> Volume:
@@ -96,6 +113,18 @@ class FolderCohort(Sequence[Case]):
             raise InputError(f"The masks of case {entry.name} are not on its scan's voxels.")
         return {name: shared.put(found[name]) for name in self.experts.names}
 
+    def _lesions(self, entry: CaseEntry, geometry: Geometry) -> dict[str, np.ndarray] | None:
+        import SimpleITK as sitk  # noqa: N813
+
+        path = self._root / entry.name / LESIONS
+        if not path.is_file():
+            return None
+        image = read_image(path, components=True)
+        array = sitk.GetArrayFromImage(image)
+        if array.shape != (*geometry.size[::-1], len(self.experts)) or array.dtype != np.uint8:
+            raise InputError(f"{LESIONS} of case {entry.name} does not fit it. Copy it again.")
+        return {name: array[..., row] for row, name in enumerate(self.experts.names)}
+
 
 def read_cohort(root: Path) -> FolderCohort:
     """Return the cohort in a folder; reads its index only.
@@ -111,9 +140,10 @@ def read_cohort(root: Path) -> FolderCohort:
         raise InputError(f"{INDEX} is damaged. Copy the cohort again.") from None
     if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
         raise InputError(f"{INDEX} does not describe a DiffOSeg cohort. Give another folder.")
-    if facts.get("version") != _VERSION:
+    if facts.get("version") not in (_VERSION, _VERSION_WITHOUT_PERSONS):
         raise InputError(
-            f"{INDEX} is of version {facts.get('version')}, known is {_VERSION}. Update DiffOSeg."
+            f"{INDEX} is of version {facts.get('version')}, known are {_VERSION} and"
+            f" {_VERSION_WITHOUT_PERSONS}. Update DiffOSeg."
         )
     try:
         experts = ExpertPanel([Expert(e["name"], e["description"]) for e in facts["experts"]])
@@ -123,7 +153,7 @@ def read_cohort(root: Path) -> FolderCohort:
     names = [entry.name.lower() for entry in entries]
     if len(set(names)) != len(names):
         raise InputError(f"Two cases in {INDEX} share a name. Rename one of them.")
-    return FolderCohort(root, experts, entries)
+    return FolderCohort(root, experts, entries, facts.get("persistent_experts", True) is not False)
 
 
 def write_case(root: Path, case: Case, experts: ExpertPanel) -> CaseEntry:
@@ -142,6 +172,11 @@ def write_case(root: Path, case: Case, experts: ExpertPanel) -> CaseEntry:
         folder.mkdir(parents=True, exist_ok=True)
         image = image_of(_compact(case.volume.array), case.volume.geometry)
         sitk.WriteImage(image, str(part), useCompression=True)
+    if case.lesions is not None:
+        numbers = np.stack([case.lesions[name] for name in experts.names], axis=-1)
+        with replacing(folder / LESIONS) as part:
+            image = image_of(numbers.astype(np.uint8), case.volume.geometry)
+            sitk.WriteImage(image, str(part), useCompression=True)
     write_seg_nrrd(
         folder / MASKS,
         {name: case.masks[name] for name in experts.names},
@@ -170,16 +205,32 @@ def write_cohort(
         entries.append(write_case(root, case, experts))
     if experts is None:
         raise InputError("A cohort needs at least one case. Ask for more.")
-    facts = {
+    return write_index(root, entries, experts)
+
+
+def write_index(
+    root: Path,
+    entries: Sequence[CaseEntry],
+    experts: ExpertPanel,
+    *,
+    persistent_experts: bool = True,
+) -> FolderCohort:
+    """Write the index of cases that are written; see ``FolderCohort``'s attributes.
+
+    Raises:
+        InputError: writing fails.
+    """
+    facts: dict[str, Any] = {
         "format": _FORMAT,
-        "version": _VERSION,
+        "version": _VERSION if persistent_experts else _VERSION_WITHOUT_PERSONS,
+        **({} if persistent_experts else {"persistent_experts": False}),
         "experts": [{"name": e.name, "description": e.description} for e in experts],
         "cases": [_facts_of(entry) for entry in entries],
     }
     with replacing(root / INDEX) as part:
         root.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return FolderCohort(root, experts, entries)
+    return FolderCohort(root, experts, entries, persistent_experts)
 
 
 def _compact(array: np.ndarray) -> np.ndarray:

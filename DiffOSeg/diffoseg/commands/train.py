@@ -16,12 +16,14 @@ from .text import networks_of
 
 if TYPE_CHECKING:
     from ..cohorts.case import Case
-    from ..experts.panel import Expert
+    from ..experts.panel import Expert, ExpertPanel
     from ..model.metadata import ModelMetadata
     from ..model.model import Model
     from ..training.loop import LoopSettings
+    from ..training.slices import SliceSet
 
 MODEL_FILE = "model.safetensors"
+PERSONS, ORDER_STATISTICS = "persons", "order-statistics"
 
 
 def stage1(arguments: Namespace) -> None:
@@ -31,7 +33,7 @@ def stage1(arguments: Namespace) -> None:
     from ..training.prepare import prepare
     from ..training.stage1 import train_consensus
 
-    cohort = _cohort(arguments.cohort)
+    cohort = _cohort(arguments)
     metadata = _metadata_for(cohort[0], arguments)
     sizes = published_config if arguments.network == "published" else compact_config
     training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
@@ -47,7 +49,7 @@ def stage1(arguments: Namespace) -> None:
             device=chosen_device(arguments.device),
             progress=progress,
         )
-    _save_trained(model, arguments.out)
+    _save_trained(model, arguments.out, _named_experts(cohort))
 
 
 def fast(arguments: Namespace) -> None:
@@ -56,9 +58,13 @@ def fast(arguments: Namespace) -> None:
     from ..training.fast import STEPS, train_fast
     from ..training.prepare import prepare
 
-    cohort = _cohort(arguments.cohort)
+    cohort = _cohort(arguments, readers_too=True)
+    laws = _named_experts(cohort)
     metadata = replace(_metadata_for(cohort[0], arguments), kind="fast", steps=STEPS)
     training, held_out = prepare(cohort, metadata, arguments.out, arguments.seed)
+    if laws is not None:  # whoever drew held-out scans alone would keep a code that nothing taught
+        training = training.without_strangers(len(laws))
+        held_out = held_out.drawn_by_first(len(laws))
     with Progress() as progress:
         model = train_fast(
             training,
@@ -66,10 +72,12 @@ def fast(arguments: Namespace) -> None:
             metadata,
             _loop_settings(arguments, metadata),
             arguments.out,
+            named=None if laws is None else len(laws),
+            mask_distance=None if laws is None else _mask_distance(training, len(laws)),
             device=chosen_device(arguments.device),
             progress=progress,
         )
-    _save_trained(model, arguments.out)
+    _save_trained(model, arguments.out, laws)
 
 
 def stage2(arguments: Namespace) -> None:
@@ -83,7 +91,7 @@ def stage2(arguments: Namespace) -> None:
     # The patients that stage 1 held out stay held out.
     first = Path(arguments.start).parent
     split = first if (first / SPLIT).exists() else arguments.out
-    cohort = _cohort(arguments.cohort)
+    cohort = _cohort(arguments)
     training, held_out = prepare(cohort, base.metadata, split, arguments.seed)
     with Progress() as progress:
         model = train_personal(
@@ -95,7 +103,7 @@ def stage2(arguments: Namespace) -> None:
             device=chosen_device(arguments.device),
             progress=progress,
         )
-    _save_trained(model, arguments.out)
+    _save_trained(model, arguments.out, _named_experts(cohort))
 
 
 def expert(arguments: Namespace) -> None:
@@ -180,15 +188,52 @@ def _note(sentence: str) -> None:
     print(f"Note: {sentence}")
 
 
-def _cohort(path: Path) -> "Sequence[Case]":
-    """Return the cases of a cohort's folder, or of a data list, which is a .json file."""
+def _cohort(arguments: Namespace, *, readers_too: bool = False) -> "Sequence[Case]":
+    """Return the cases of a cohort's folder, or of a data list, which is a .json file.
+
+    Args:
+        arguments: "cohort", and as "experts" how its readers become experts.
+        readers_too: add the readers themselves where the experts are order statistics.
+
+    Raises:
+        InputError: the experts asked for are not those that the cohort has.
+    """
+    path: Path = arguments.cohort
     if path.suffix.lower() == ".json":
         from ..cohorts.datalist import read_datalist
 
+        if arguments.experts == ORDER_STATISTICS:
+            raise InputError(
+                "The experts of a data list are persons. Train them as they are, without --experts."
+            )
         return read_datalist(path).cohort()
     from ..cohorts.folder import read_cohort
+    from ..cohorts.order_statistics import OrderStatisticsCohort
 
-    return read_cohort(path)
+    cohort = read_cohort(path)
+    if arguments.experts == ORDER_STATISTICS:
+        return OrderStatisticsCohort(cohort, readers_too=readers_too, seed=arguments.seed)
+    if not cohort.persistent_experts:
+        raise InputError(
+            f"{path.resolve().name} cannot be trained as experts {cohort.experts.names[0]} to"
+            f" {cohort.experts.names[-1]}, since each of these is another person in another scan;"
+            " train the laws from the tightest to the widest drawing instead: --experts"
+            f" {ORDER_STATISTICS}"
+        )
+    return cohort
+
+
+def _mask_distance(slices: "SliceSet", named: int) -> float:
+    from ..training.objective import mask_distance_of
+
+    return mask_distance_of(slices.drawn_by_first(named))
+
+
+def _named_experts(cohort: "Sequence[Case]") -> "ExpertPanel | None":
+    """Return the laws that a model shall know by name; None where the experts are persons."""
+    from ..cohorts.order_statistics import OrderStatisticsCohort
+
+    return cohort.experts if isinstance(cohort, OrderStatisticsCohort) else None
 
 
 def _metadata_for(first: "Case", arguments: Namespace) -> "ModelMetadata":
@@ -220,8 +265,13 @@ def _loop_settings(arguments: Namespace, metadata: "ModelMetadata") -> "LoopSett
     )
 
 
-def _save_trained(model: "Model", folder: Path) -> None:
+def _save_trained(model: "Model", folder: Path, laws: "ExpertPanel | None") -> None:
+    """Write a model, its experts described as laws where they are; says where it is."""
     from ..model.stored import save_model
 
+    if laws is not None:
+        model = replace(model, panel=laws)
     save_model(model, folder / MODEL_FILE)
     print(f"Trained {networks_of(model)}. The model is {folder / MODEL_FILE}")
+    for expert in laws or ():
+        print(f"  {expert.name}: {expert.description}")

@@ -25,7 +25,9 @@ _SAME = 1e-3  # between orientations, and relative between pixel spacings, of on
 _UNEVEN = 0.1  # relative deviation of one slice's distance from the median's
 _ASKEW = 0.01  # mm aside per mm along the slices' normal: 0.6 degrees of gantry tilt
 _TAGS = [
+    "SOPInstanceUID",
     "SeriesInstanceUID",
+    "PatientID",
     "SeriesNumber",
     "Modality",
     "ImageType",
@@ -41,11 +43,13 @@ _TAGS = [
 
 
 @dataclass(frozen=True)
-class _Slice:
+class SliceHeader:
     """What the header of one image says."""
 
     path: Path
+    uid: str  # of this image
     series: str
+    patient: str
     number: str
     modality: str
     scout: bool
@@ -64,6 +68,7 @@ class _Slice:
 
     @property
     def normal(self) -> np.ndarray:
+        """The direction across the slice, (3,)."""
         return np.cross(*self.orientation)
 
 
@@ -78,7 +83,7 @@ def is_dicom(path: Path) -> bool:
 
 def read_dicom_file(path: Path) -> Volume:
     """Return one slice as a volume; raises InputError where it is no placed slice of a scan."""
-    image = _header(path)
+    image = read_header(path)
     if image is None:
         raise InputError(f"{path.name} holds no image. Give a CT or MR slice, or its folder.")
     if image.scout:
@@ -94,7 +99,7 @@ def read_dicom_folder(folder: Path, series: int | str | None) -> Volume:
     Raises:
         InputError: no series, several and none chosen, or slices that do not make one volume.
     """
-    images = [image for path in _files(folder) if (image := _header(path)) is not None]
+    images = [image for path in _files(folder) if (image := read_header(path)) is not None]
     if not images:
         raise InputError("The folder holds no DICOM images. Give the folder of a CT or MR series.")
     slices = [image for image in images if not image.scout]
@@ -127,7 +132,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (path for name in sorted(names) if is_dicom(path := Path(parent, name)))
 
 
-def _header(path: Path) -> _Slice | None:
+def read_header(path: Path) -> SliceHeader | None:
     """Return what a file says of its image, or None where it holds none."""
     import pydicom
 
@@ -140,12 +145,14 @@ def _header(path: Path) -> _Slice | None:
         return None
 
 
-def _slice(path: Path, tags: Any) -> _Slice:
+def _slice(path: Path, tags: Any) -> SliceHeader:
     orientation = _numbers(tags, "ImageOrientationPatient")
     series = str(tags.get("SeriesInstanceUID", ""))
-    return _Slice(
+    return SliceHeader(
         path=path,
+        uid=str(tags.get("SOPInstanceUID", "")),
         series=series,
+        patient=str(tags.get("PatientID") or ""),
         number=str(tags.get("SeriesNumber") or series or "without a number"),
         modality=str(tags.get("Modality") or ""),
         scout="LOCALIZER" in (tags.get("ImageType") or ()),
@@ -164,14 +171,14 @@ def _numbers(tags: Any, name: str) -> np.ndarray:
     return np.array([] if value is None else value, float).reshape(-1)
 
 
-def _by_series(slices: Sequence[_Slice]) -> list[list[_Slice]]:
-    found: dict[str, list[_Slice]] = {}
+def _by_series(slices: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
+    found: dict[str, list[SliceHeader]] = {}
     for image in slices:
         found.setdefault(image.series, []).append(image)
     return list(found.values())
 
 
-def _choose(found: list[list[_Slice]], series: int | str | None) -> list[_Slice]:
+def _choose(found: list[list[SliceHeader]], series: int | str | None) -> list[SliceHeader]:
     """Return the only series, or the one asked for by number or UID."""
     wanted = None if series is None else str(series).strip()
     matches = [
@@ -193,7 +200,7 @@ def _choose(found: list[list[_Slice]], series: int | str | None) -> list[_Slice]
     raise InputError(f"{problem}: {lines}{more}. Choose one with --series.")
 
 
-def _describe(group: Sequence[_Slice], unique: bool) -> str:
+def _describe(group: Sequence[SliceHeader], unique: bool) -> str:
     """Name a series by nothing of the patient: number or UID, modality, size."""
     first = group[0]
     rows, columns = first.shape
@@ -202,8 +209,18 @@ def _describe(group: Sequence[_Slice], unique: bool) -> str:
     return f"{name} ({first.modality or 'no modality'}, {slices})"
 
 
-def _volume(slices: Sequence[_Slice], name: str) -> Volume:
+def _volume(slices: Sequence[SliceHeader], name: str) -> Volume:
     """Stack the slices of one series; ``name`` is what sentences call them."""
+    stack, geometry = stacked(slices, name)
+    return Volume(read_voxels(stack), geometry, stack[0].modality)
+
+
+def stacked(slices: Sequence[SliceHeader], name: str) -> tuple[list[SliceHeader], Geometry]:
+    """Return the slices of one series in the order of their places, and the grid that they make.
+
+    Reads no voxel. ``name`` is what sentences call the series. Raises InputError where the slices
+    do not make one straight stack without gaps.
+    """
     _require_stack(slices, name)
     first = slices[0]
     stack = sorted(slices, key=lambda image: float(image.position @ first.normal))
@@ -215,13 +232,18 @@ def _volume(slices: Sequence[_Slice], name: str) -> Volume:
         (*stack[0].position,),
         tuple(np.stack([*first.orientation, first.normal], axis=1).ravel()),
     )
-    array = np.empty(geometry.size[::-1], np.float32)
+    return stack, geometry
+
+
+def read_voxels(stack: Sequence[SliceHeader]) -> np.ndarray:
+    """Return the voxels of slices in their order, (K, J, I) float32; InputError where damaged."""
+    array = np.empty((len(stack), *stack[0].shape), np.float32)
     for plane, image in zip(array, stack, strict=True):
-        plane[:] = _pixels(image)
-    return Volume(array, geometry, first.modality)
+        plane[:] = read_plane(image)
+    return array
 
 
-def _require_stack(slices: Sequence[_Slice], name: str) -> None:
+def _require_stack(slices: Sequence[SliceHeader], name: str) -> None:
     """Refuse images that are not slices of one straight stack."""
     first = slices[0]
     if not all(image.flat for image in slices):
@@ -239,7 +261,7 @@ def _require_stack(slices: Sequence[_Slice], name: str) -> None:
         )
 
 
-def _slice_spacing(stack: Sequence[_Slice], name: str) -> float:
+def _slice_spacing(stack: Sequence[SliceHeader], name: str) -> float:
     """Return mm from slice to slice; raises InputError for gaps, repeats and a tilted gantry."""
     if len(stack) == 1:
         if stack[0].thickness <= 0:
@@ -267,8 +289,8 @@ def _slice_spacing(stack: Sequence[_Slice], name: str) -> float:
     return round(float(places[-1]) / (len(stack) - 1), 6)  # not finer than DICOM's decimals
 
 
-def _pixels(image: _Slice) -> np.ndarray:
-    """Return (rows, columns), rescaled."""
+def read_plane(image: SliceHeader) -> np.ndarray:
+    """Return the pixels of one slice, (rows, columns), rescaled; InputError where damaged."""
     import SimpleITK as sitk  # noqa: N813
 
     try:

@@ -49,6 +49,7 @@ def train_fast(
     folder: Path,
     *,
     named: int | None = None,
+    mask_distance: float | None = None,
     start: Model | None = None,
     device: torch.device,
     progress: Progress | None = None,
@@ -65,6 +66,8 @@ def train_fast(
         folder: where the checkpoint and the curve go; a run there is taken up again.
         named: how many of the slices' experts, the first ones, the model shall know by name; None
             is all. The others have to be drawn like the named ones, on some slices only.
+        mask_distance: pixels in which two drawings of a slice differ; None measures it over all
+            drawings, which is wrong where one drawing is there under two names.
         start: a fast model of as many named experts to begin with, instead of from nothing.
         device: where to train.
         progress: called at every validation.
@@ -76,7 +79,7 @@ def train_fast(
     schedule = CategoricalSchedule.cosine(variant="exact")
     experts = training.experts[:named]
     torch.manual_seed(settings.seed)
-    network = _begun(training, len(experts), len(metadata.image_channels), start)
+    network = _begun(training, len(experts), len(metadata.image_channels), start, mask_distance)
     network.config.check_patch(settings.edge)
     distance = float(network.config.mask_distance)
     shown = held_out.take(validation_rows(held_out))
@@ -108,11 +111,17 @@ def train_fast(
     return calibrated(model, held_out, settings.edge).to("cpu")
 
 
-def _begun(training: SliceSet, named: int, channels: int, start: Model | None) -> FastNetwork:
+def _begun(
+    training: SliceSet,
+    named: int,
+    channels: int,
+    start: Model | None,
+    mask_distance: float | None,
+) -> FastNetwork:
     """Return a network to train: new, or with all that ``start`` has learnt but its population."""
     others = len(training.experts) - named
     if start is None:
-        distance = max(1, round(mask_distance_of(training)))
+        distance = max(1, round(mask_distance or mask_distance_of(training)))
         return FastNetwork(FastConfig(channels, distance, named, others))
     learnt = start.fast
     if learnt is None or (learnt.config.experts, learnt.config.image_channels) != (named, channels):

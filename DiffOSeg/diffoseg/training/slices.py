@@ -6,7 +6,7 @@ on with exactly the batches it would have seen: the iteration number is the whol
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,6 +102,25 @@ class SliceSet:
             positions=self.positions[rows],
             cases=tuple(self.cases[row] for row in rows),
         )
+
+    def drawn_by_first(self, count: int) -> "SliceSet":
+        """Return the slices with the drawings of the first ``count`` experts alone.
+
+        They are to be the same columns of the masks throughout.
+        """
+        columns = np.flatnonzero((self.drawn_by < count).all(0))
+        return replace(
+            self,
+            masks=self.masks[:, columns],
+            drawn_by=self.drawn_by[:, columns],
+            experts=self.experts[:count],
+        )
+
+    def without_strangers(self, count: int) -> "SliceSet":
+        """Return the slices with the first ``count`` experts and those others who drew any."""
+        known = np.union1d(np.arange(count), np.unique(self.drawn_by))
+        experts = tuple(self.experts[place] for place in known)
+        return replace(self, experts=experts, drawn_by=np.searchsorted(known, self.drawn_by))
 
     def split(self, validation_share: float, seed: int) -> tuple["SliceSet", "SliceSet"]:
         """Return (training, validation) slices; no patient is in both.

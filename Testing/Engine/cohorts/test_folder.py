@@ -101,7 +101,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(root, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda facts: facts.update(version=2), "Update DiffOSeg"),
+        (lambda facts: facts.update(version=3), "Update DiffOSeg"),
         (lambda facts: facts.update(format="x"), "does not describe"),
         (lambda facts: facts.pop("cases"), "incomplete"),
         (lambda facts: facts.update(cases=[3]), "incomplete"),

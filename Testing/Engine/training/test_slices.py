@@ -124,3 +124,26 @@ def test_without_a_region_it_is_looked_where_anyone_marked_and_not_in_the_middle
     assert sorted(found.positions[marked[:, 0]]) == [3, 4]
     assert sorted(found.positions[marked[:, 1]]) == [6]
     assert found.images.shape[2:] == (16, 16)
+
+
+def test_the_first_experts_drawings_can_be_taken_alone():
+    found = slices(
+        a_case("p", range(3), experts=("A", "B", "C")),
+        a_case("q", range(3), experts=("A", "B", "D")),
+    )
+    first = found.drawn_by_first(2)
+    assert first.experts == ("A", "B")
+    np.testing.assert_array_equal(first.masks, found.masks[:, :2])
+    assert np.unique(first.drawn_by).tolist() == [0, 1]
+
+
+def test_who_drew_other_slices_only_is_forgotten_and_the_first_ones_never():
+    found = slices(
+        a_case("p", range(3), experts=("A", "B", "C")),
+        a_case("q", range(3), experts=("A", "B", "D")),
+    )
+    rows = [row for row, patient in enumerate(found.patients) if patient == "q"]
+    part = found.take(rows).without_strangers(2)
+    assert part.experts == ("A", "B", "D")
+    assert {tuple(row) for row in part.drawn_by.tolist()} == {(0, 1, 2)}
+    assert found.take(rows).without_strangers(3).experts == ("A", "B", "C", "D")
