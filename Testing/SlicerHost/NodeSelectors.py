@@ -12,6 +12,11 @@ from .Mrml import SceneAware, qMRMLWidget, widget
 from .Observers import observe
 
 
+def _known(nodes: list[Any]) -> list[tuple[str, str]]:
+    """Return what tells these nodes from others, also of the same IDs, and keeps none alive."""
+    return [(node.GetID(), node.GetAddressAsString("")) for node in nodes]
+
+
 def _refill(self: Any, _value: Any = None) -> None:
     self._fill()
 
@@ -36,6 +41,7 @@ class NodeList(qt.QComboBox, SceneAware):
         super().__init__(parent)
         self._scenes: list[Callable[[], None]] = []
         self._names: list[Callable[[], None]] = []
+        self._listed: list[tuple[str, str]] = []
         self._attributes: list[tuple[str, str, str | None]] = []
 
     def addAttribute(self, nodeType: str, name: str, value: str | None = None) -> None:
@@ -89,7 +95,8 @@ class NodeList(qt.QComboBox, SceneAware):
         self._fill()
 
     def _onSceneEvent(self, *_: Any) -> None:
-        if not self._scene.IsBatchProcessing():
+        """List the nodes anew if others are on offer: of most that come and go, none is."""
+        if not self._scene.IsBatchProcessing() and _known(self.nodes()) != self._listed:
             self._fill()
 
     def _addNodes(self) -> None:
@@ -97,6 +104,7 @@ class NodeList(qt.QComboBox, SceneAware):
         for stop in self._names:
             stop()
         nodes = self.nodes()
+        self._listed = _known(nodes)
         for node in nodes:
             self.addItem(node.GetName() or "", node.GetID())
         self._names = [observe(node, "ModifiedEvent", self._onRenamed) for node in nodes]
