@@ -64,9 +64,8 @@ def main() -> int:
 
 
 def _held_out(folder: Path, model: Model, every: int) -> Iterator[Seen]:
-    random = np.random.default_rng(0)
     edge = model.metadata.patch
-    for number, nodule in enumerate(nodules(folder, SEEN_BY_NO_TRAINING, random)):
+    for number, nodule in enumerate(nodules(folder, SEEN_BY_NO_TRAINING)):
         if number % every:
             continue
         images = INTENSITY.apply(on_model_grid(nodule.hu, nodule.spacing_mm)).astype(np.float32)

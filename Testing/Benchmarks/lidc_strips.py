@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from diffoseg.cohorts.order_statistics import OF_FOUR, order_by_volume
 from diffoseg.space.intensity import IntensityMapping
 from diffoseg.training.slices import SliceSet
 
-EXPERTS = ("Tightest of four", "Tighter of four", "Wider of four", "Widest of four")
-READERS = len(EXPERTS)
+READERS = len(OF_FOUR)
 SPACING_MM = 0.7
 WIDTH = 112  # pixels of SPACING_MM about the nodule, so that windows of 64 can be shifted by 24
 INTENSITY = IntensityMapping("window", -1000.0, 400.0)
@@ -55,8 +55,8 @@ class Nodule:
     drawings: np.ndarray
 
 
-def nodules(folder: Path, folds: Collection[int], random: np.random.Generator) -> Iterator[Nodule]:
-    """Yield the nodules of some folds; chance decides between drawings of one volume."""
+def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
+    """Yield the nodules of some folds."""
     grey = defaultdict(list)
     for row in _rows(folder / "slices.csv"):
         grey[row["nodule"]].append(row)
@@ -74,20 +74,15 @@ def nodules(folder: Path, folds: Collection[int], random: np.random.Generator) -
                 for key in ("hu_at_0", "hu_per_step", "hu_exact")
             )
             hu = low + step * values.reshape(-1, edge, edge)
+            drawings = _drawings(bits.reshape(-1, edge, edge))
             yield Nodule(
                 name,
                 row["patient"],
                 float(row["pixel_spacing_mm"]),
                 hu.astype(np.float32),
                 exact[:, 0, 0] > 0,
-                in_order_of_volume(_drawings(bits.reshape(-1, edge, edge)), random),
+                drawings[order_by_volume(drawings, name)],
             )
-
-
-def in_order_of_volume(drawings: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return drawings (R, S, h, w) by their volume, the smallest first; ties by chance."""
-    volumes = drawings.sum((1, 2, 3))
-    return drawings[np.lexsort((random.random(len(drawings)), volumes))]
 
 
 def slices_of_strips(
@@ -98,12 +93,12 @@ def slices_of_strips(
     Args:
         folder: with the strips.
         folds: of patients.
-        seed: of ties, of the uncertainty of estimated grey scales, and of surroundings.
+        seed: of the uncertainty of estimated grey scales, and of surroundings.
         surroundings: of how many nodules a part of a slice beside it is taken, in 0..1.
     """
     random = np.random.default_rng(seed)
     found = _Found()
-    for nodule in nodules(folder, folds, random):
+    for nodule in nodules(folder, folds):
         images = on_model_grid(nodule.hu, nodule.spacing_mm)
         masks = on_model_grid(nodule.drawings, nodule.spacing_mm) > 0.5
         masks &= _within(nodule.hu.shape[1:], nodule.spacing_mm)
@@ -147,7 +142,7 @@ class _Found:
             masks=np.stack(self.masks),
             drawn_by=np.tile(np.arange(READERS), (count, 1)),
             patients=tuple(nodule.patient for nodule in self.of),
-            experts=EXPERTS,
+            experts=OF_FOUR.names,
             positions=np.arange(count),
             cases=tuple(nodule.name for nodule in self.of),
         )

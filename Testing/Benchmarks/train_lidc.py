@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from lidc_strips import EXPERTS, SPACING_MM, slices_of_strips
+from lidc_strips import SPACING_MM, slices_of_strips
 
+from diffoseg.cohorts.order_statistics import OF_FOUR
 from diffoseg.model.model import load_model
 from diffoseg.model.stored import save_model
 from diffoseg.training.fast import train_fast
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--from", dest="start", metavar="WEIGHTS", help="(default: the built-in)")
     arguments = parser.parse_args()
     start = load_model(arguments.start)
@@ -47,15 +49,17 @@ def main() -> int:
             iterations=arguments.iterations,
             batch=arguments.batch,
             edge=metadata.patch,
+            learning_rate=arguments.rate,
             seed=5,
             every=100,
         ),
         arguments.out,
-        named=len(EXPERTS),
+        named=len(OF_FOUR),
         start=start,
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         progress=lambda done, total, what: print(f"{done}/{total} {what}", flush=True),
     )
+    model = replace(model, panel=OF_FOUR)
     save_model(model, arguments.out / "model.safetensors")
     return 0
 

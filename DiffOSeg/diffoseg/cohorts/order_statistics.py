@@ -57,12 +57,24 @@ def order_statistics(case: Case, seed: int = 0) -> dict[str, np.ndarray]:
         )
     ranked = {name: np.zeros_like(case.masks[readers[0]]) for name in OF_FOUR.names}
     for number, drawn in _lesions_of(case).items():
-        volumes = [int(drawn[reader].sum()) for reader in readers]
-        lots = _random(case.name, seed, number).permutation(len(readers))
-        order = np.lexsort((lots, np.array(volumes)))
+        order = order_by_volume([drawn[reader] for reader in readers], case.name, seed, number)
         for name, row in zip(OF_FOUR.names, order, strict=True):
             ranked[name] |= drawn[readers[row]]
     return ranked
+
+
+def order_by_volume(
+    drawings: Sequence[np.ndarray], name: str, seed: int = 0, lesion: int = 1
+) -> np.ndarray:
+    """Return the places of one lesion's drawings, the smallest first; chance breaks ties.
+
+    Args:
+        drawings: bool, of any one shape; empty ones too.
+        name, seed, lesion: what chance is keyed by.
+    """
+    volumes = [int(drawing.sum()) for drawing in drawings]
+    lots = _random(name, seed, lesion).permutation(len(drawings))
+    return np.lexsort((lots, np.array(volumes)))
 
 
 def _lesions_of(case: Case) -> dict[int, Mapping[str, np.ndarray]]:
