@@ -1,0 +1,108 @@
+"""What real readers' strips become, and how an outline is chosen, on strips that are made up."""
+
+import csv
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from lidc_readers import best_outline, most_typical
+from lidc_strips import SPACING_MM, WIDTH, nodules, on_model_grid, slices_of_strips
+from PIL import Image
+
+EDGE, SLICES, MM = 112, 3, 0.7
+# Pixels that readers 0 to 3 mark in each slice, as the half-width of a square about the middle.
+HALF_WIDTHS = (6, 3, 0, 9)
+
+
+def squares() -> np.ndarray:
+    """The bits of four readers: squares of several sizes, the third reader marks nothing."""
+    bits = np.zeros((SLICES, EDGE, EDGE), np.uint8)
+    for reader, half in enumerate(HALF_WIDTHS):
+        bits[:, EDGE // 2 - half : EDGE // 2 + half, EDGE // 2 - half : EDGE // 2 + half] |= (
+            half > 0
+        ) << reader
+    return bits
+
+
+def as_png(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array.reshape(-1, EDGE)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strips")
+    with zipfile.ZipFile(folder / "strips.zip", "w") as file:
+        for name in ("a", "b"):
+            file.writestr(f"{name}.image.png", as_png(np.full((SLICES, EDGE, EDGE), 100, np.uint8)))
+            file.writestr(f"{name}.masks.png", as_png(squares()))
+    with zipfile.ZipFile(folder / "volumes.zip", "w") as file:
+        ends = np.concatenate([np.zeros((3, EDGE, EDGE), np.uint8), squares()])
+        stored = io.BytesIO()
+        np.savez(
+            stored, hu=np.full(ends.shape, -700, np.int16), masks=ends, spacing_mm=[2.5, MM, MM]
+        )
+        file.writestr("a.npz", stored.getvalue())
+    about = [("a", "P1", 3), ("b", "P2", 0)]
+    with (folder / "nodules.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("nodule", "patient", "fold", "size", "pixel_spacing_mm"))
+        rows.writerows((name, patient, fold, EDGE, MM) for name, patient, fold in about)
+    with (folder / "slices.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("nodule", "slice", "hu_at_0", "hu_per_step", "hu_exact"))
+        rows.writerows((name, k, -1000.0, 5.0, 1) for name, _, _ in about for k in range(SLICES))
+    return folder
+
+
+def test_a_nodule_has_its_grey_scale_and_its_drawings_from_the_tightest_to_the_widest(strips):
+    (nodule,) = nodules(strips, {3})
+
+    assert nodule.patient == "P1"
+    assert np.all(nodule.hu == -500)
+    assert [int(d.sum()) for d in nodule.drawings] == [0, *(SLICES * 4 * h**2 for h in (3, 6, 9))]
+
+
+def test_what_is_learnt_from_are_marked_slices_the_ends_beyond_them_and_bare_surroundings(strips):
+    found = slices_of_strips(strips, {3}, seed=0, surroundings=1.0)
+
+    marked = found.masks.any((1, 2, 3))
+    assert marked.sum() == SLICES
+    assert (~marked).sum() == 2 + 1  # two slices below the nodule, and a part beside it
+    assert set(found.patients) == {"P1"}
+    assert found.images[marked].mean() == pytest.approx(2 * (1000 - 500) / 1400 - 1, abs=1e-5)
+    np.testing.assert_array_equal(found.masks[marked].sum((2, 3))[0], [0, 36, 144, 324])
+
+
+def test_pixels_are_brought_to_the_models_about_the_same_middle():
+    coarse = np.zeros((EDGE, EDGE))
+    coarse[EDGE // 2 - 8 : EDGE // 2 + 8, EDGE // 2 - 8 : EDGE // 2 + 8] = 1
+
+    fine = on_model_grid(coarse, 2 * SPACING_MM) > 0.5
+
+    assert fine.shape == (WIDTH, WIDTH)
+    assert fine.sum() == pytest.approx(32**2, rel=0.01)
+    np.testing.assert_array_equal(fine, fine[::-1, ::-1])
+
+
+def test_the_best_outline_is_the_level_set_of_greatest_expected_dice():
+    probability = np.random.default_rng(3).random((6, 7)) ** 3
+
+    def expected_dice(mask):
+        return 2 * probability[mask].sum() / (mask.sum() + probability.sum())
+
+    every = [probability >= level for level in np.unique(probability)]
+    best = best_outline(probability)
+    assert expected_dice(best) == pytest.approx(max(map(expected_dice, every)))
+
+
+def test_the_most_typical_sample_overlaps_the_others_most_and_is_never_empty():
+    drawn = np.zeros((4, 8, 8), bool)
+    drawn[0, :2, :2] = True
+    drawn[1, :3, :3] = True
+    drawn[2, :4, :4] = True
+
+    np.testing.assert_array_equal(most_typical(drawn), drawn[1])
+    assert not most_typical(drawn[3:]).any()
