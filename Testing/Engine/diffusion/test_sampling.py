@@ -391,7 +391,7 @@ def test_ten_strided_uniform_steps_lose_empty_masks_that_ten_informed_ddim_steps
 
 @pytest.mark.slow
 def test_all_250_steps_have_the_very_law():
-    laws, n = [MaskLaw.of_four_readers(seed) for seed in (1, 2)], 256
+    laws, n = [MaskLaw.of_four_readers(seed) for seed in (1, 2)], 384
     scatter = np.sqrt(sum(own_replicates(law, n, 32).var() for law in laws)) / len(laws)
     excess = [
         law.excess_energy_distance(draw_masks(law, exact, 250, "ancestral", n, seed))
@@ -418,7 +418,7 @@ def test_the_published_skip_is_clearly_worse_than_the_true_posterior_at_the_same
     for seed in range(1, 6):
         law = MaskLaw.of_four_readers(seed)
         for kernel, values in excess.items():
-            masks = masks_of_chain(law, published, times, kernel, n=256, seed=seed)
+            masks = masks_of_chain(law, published, times, kernel, n=512, seed=seed)
             values.append(law.excess_energy_distance(masks))
     skip, true = (np.array(values) for values in excess.values())
     assert skip.mean() > 0.01
