@@ -55,6 +55,8 @@ def main() -> int:
         for row in _scored(seen, ModelPredictor(model), arguments.samples)
     ]
     found = summary(rows)
+    count = {what: len({row[what] for row in rows}) for what in ("nodule", "patient")}
+    print(f"{len(rows)} slices of {count['nodule']} nodules of {count['patient']} patients")
     for name, estimate in found.items():
         print(f"{name:<44} {estimate}")
     if arguments.out is not None:
