@@ -4,7 +4,7 @@ python Testing/Benchmarks/train_default.py OUT [--iterations N] [--from WEIGHTS]
 
 Four named experts draw every phantom several times, and passing ones draw it besides, so that the
 codes of experts fill their space. A run that was stopped goes on where it was. The result is
-OUT/model.safetensors; default_weights.py makes it the default.
+OUT/model.safetensors; ship_weights.py makes it the default.
 """
 
 import argparse

@@ -52,11 +52,6 @@ def changed(file: str) -> WeightsError:
     )
 
 
-def text_map(path: Path) -> dict[str, str]:
-    """Return the text map in the header of a safetensors file."""
-    return texts_of(path.name, header_bytes(path))
-
-
 def header_bytes(path: Path) -> bytes:
     """Return the header of a safetensors file as it is written."""
     length = header_length(path)

@@ -1,8 +1,8 @@
-"""Make a trained model the default weights: half precision, a title, a notice and its history.
+"""Ship a trained model with the program: half precision, a notice and its history.
 
-    python Testing/Benchmarks/default_weights.py RUN --history "..."
+    python Testing/Benchmarks/ship_weights.py RUN --history "..." [--name NAME]
 
-RUN is the folder of train_default.py; its curve becomes the card's picture.
+RUN is the folder of train_default.py, or of train_lidc.py; its curve becomes the card's picture.
 """
 
 import argparse
@@ -19,22 +19,22 @@ from diffoseg.model.stored import save_model
 from diffoseg.training.run_files import CURVE
 
 MODELS = Path(__file__).parents[2] / "Resources" / "Models"
-TITLE = "DiffOSeg on synthetic lung nodules"
 NOTICE = "For demonstration and testing, not for clinical use."
 
 
 def main() -> int:
-    """Write Resources/Models/<default name>.safetensors and the picture of its training."""
+    """Write Resources/Models/NAME.safetensors and the picture of its training."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--history", required=True, help="on what, how long, from what")
+    parser.add_argument("--name", default=DEFAULT_MODEL, help="(default: that of the default)")
     arguments = parser.parse_args()
     model = load_model(arguments.run / "model.safetensors")
-    training = {**model.metadata.training, "notice": NOTICE, "history": arguments.history}
-    model = replace(model, metadata=replace(model.metadata, title=TITLE, training=training))
-    path = MODELS / f"{DEFAULT_MODEL}.safetensors"
+    training = {"notice": NOTICE, **model.metadata.training, "history": arguments.history}
+    model = replace(model, metadata=replace(model.metadata, training=training))
+    path = MODELS / f"{arguments.name}.safetensors"
     save_model(model, path, dtype=torch.float16)
-    shutil.copyfile(arguments.run / CURVE, MODELS / f"{DEFAULT_MODEL}-training.png")
+    shutil.copyfile(arguments.run / CURVE, MODELS / f"{arguments.name}-training.png")
     print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
