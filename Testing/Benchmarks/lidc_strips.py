@@ -11,7 +11,7 @@ volumes, ties by chance: the tightest of four to the widest.
 import csv
 import io
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from diffoseg.training.slices import SliceSet
 READERS = len(OF_FOUR)
 SPACING_MM = 0.7
 WIDTH = 112  # pixels of SPACING_MM about the nodule, so that windows of 64 can be shifted by 24
+PERSONAL = 3  # nodules that a person drew in one scan, from which on a style can be told
 INTENSITY = IntensityMapping("window", -1000.0, 400.0)
 
 _END_SLICES = 2  # beyond a nodule on either side, where its volume shows them
@@ -45,6 +46,7 @@ class Nodule:
         hu: (S, h, w) float32.
         exact: (S,) bool, whether the grey scale is the scan's own.
         drawings: (READERS, S, h, w) bool, the smallest volume first.
+        persons: who made each of the drawings, within this scan alone; "" where nobody can tell.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Nodule:
     hu: np.ndarray
     exact: np.ndarray
     drawings: np.ndarray
+    persons: tuple[str, ...]
 
 
 def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
@@ -75,13 +78,16 @@ def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
             )
             hu = low + step * values.reshape(-1, edge, edge)
             drawings = _drawings(bits.reshape(-1, edge, edge))
+            order = order_by_volume(drawings, name)
+            persons = _persons(row)
             yield Nodule(
                 name,
                 row["patient"],
                 float(row["pixel_spacing_mm"]),
                 hu.astype(np.float32),
                 exact[:, 0, 0] > 0,
-                drawings[order_by_volume(drawings, name)],
+                drawings[order],
+                tuple(persons[reader] for reader in order),
             )
 
 
@@ -90,6 +96,9 @@ def slices_of_strips(
 ) -> SliceSet:
     """Return slices to learn from: marked ones, the ends beyond them, and bare surroundings.
 
+    Each drawing is there twice: by the name of its law and by that of the person who made it, if
+    that person drew PERSONAL nodules of the scan or more; else again by the name of its law.
+
     Args:
         folder: with the strips.
         folds: of patients.
@@ -97,7 +106,14 @@ def slices_of_strips(
         surroundings: of how many nodules a part of a slice beside it is taken, in 0..1.
     """
     random = np.random.default_rng(seed)
-    found = _Found()
+    drew = Counter(
+        person
+        for row in _rows(folder / "nodules.csv")
+        if int(row["fold"]) in folds
+        for person in _persons(row)
+    )
+    persons = sorted(name for name, count in drew.items() if name and count >= PERSONAL)
+    found = _Found((*OF_FOUR.names, *persons))
     for nodule in nodules(folder, folds):
         images = on_model_grid(nodule.hu, nodule.spacing_mm)
         masks = on_model_grid(nodule.drawings, nodule.spacing_mm) > 0.5
@@ -125,24 +141,29 @@ def on_model_grid(stack: np.ndarray, spacing_mm: float) -> np.ndarray:
 class _Found:
     """Slices as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, experts: tuple[str, ...]) -> None:
+        self.experts = experts
+        self.place = {name: row for row, name in enumerate(experts)}
         self.images: list[np.ndarray] = []
         self.masks: list[np.ndarray] = []
         self.of: list[Nodule] = []
+        self.drawn_by: list[list[int]] = []
 
     def add(self, hu: np.ndarray, masks: np.ndarray, nodule: Nodule) -> None:
         self.images.append(INTENSITY.apply(hu).astype(np.float32))
-        self.masks.append(masks.astype(np.uint8))
+        self.masks.append(np.concatenate([masks, masks]).astype(np.uint8))
         self.of.append(nodule)
+        again = [self.place.get(person, law) for law, person in enumerate(nodule.persons)]
+        self.drawn_by.append([*range(READERS), *again])
 
     def slices(self) -> SliceSet:
         count = len(self.images)
         return SliceSet(
             images=np.stack(self.images)[:, None],
             masks=np.stack(self.masks),
-            drawn_by=np.tile(np.arange(READERS), (count, 1)),
+            drawn_by=np.array(self.drawn_by),
             patients=tuple(nodule.patient for nodule in self.of),
-            experts=OF_FOUR.names,
+            experts=self.experts,
             positions=np.arange(count),
             cases=tuple(nodule.name for nodule in self.of),
         )
@@ -151,6 +172,13 @@ class _Found:
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def _persons(row: dict[str, str]) -> list[str]:
+    """Return who made each mask of a nodule: a session of its scan, or "" where it is not known."""
+    sessions = [row.get(f"session_{mask}", "") for mask in range(READERS)]
+    scan = row["series_uid"]
+    return ["" if session in ("", "0") else f"session {session} of {scan}" for session in sessions]
 
 
 def _drawings(bits: np.ndarray) -> np.ndarray:

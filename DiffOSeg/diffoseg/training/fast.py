@@ -1,6 +1,6 @@
 """The fast kind: one network learns everyone's masks and presence at once.
 
-Each image of a batch is encoded once and shown with every drawing of it. What is minimised is the
+Each image of a batch is encoded once and shown with some drawings of it. What is minimised is the
 cross-entropy per pixel of the clean mask where there is one, and that of presence: from the image
 alone, and from a noisy mask. A share of the named experts' masks is shown without saying whose they
 are, so that the network also knows the mixture.
@@ -37,7 +37,8 @@ STEPS = 8
 
 _NEW_CODE = 0.5  # spread of the codes of others, at first, as a share of that of a new network
 _WHOEVER = 0.12  # share of the named experts' masks that are shown without saying whose they are
-_EMPTY = 0.4  # share of the empty masks that presence is learnt from
+_SHOWN = 2  # drawings of a slice that are shown, about; more slices teach more than more drawings
+_EMPTY = 0.4  # share of the empty ones among them that presence is learnt from
 _PRESENCE = 0.02  # weight of presence, in nats a mask, against the mask's nats a pixel
 
 
@@ -167,9 +168,10 @@ def fast_loss(
 
 
 def _rows(marked: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return image and number of the drawings to learn from: all that mark anything, some empty."""
-    empty = torch.from_numpy(random.random(tuple(marked.shape)) < _EMPTY).to(marked.device)
-    image, drawing = (marked | empty).nonzero(as_tuple=True)
+    """Return image and number of the drawings to learn from: some, fewer of the empty ones."""
+    share = min(1.0, _SHOWN / marked.shape[1])
+    lot = torch.from_numpy(random.random(tuple(marked.shape))).to(marked.device)
+    image, drawing = (lot < torch.where(marked, share, _EMPTY * share)).nonzero(as_tuple=True)
     if len(image) == 0:
         image = drawing = torch.zeros(1, dtype=torch.int64, device=marked.device)
     return image, drawing

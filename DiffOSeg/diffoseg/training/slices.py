@@ -23,6 +23,7 @@ Keeping few of them would teach that faint slices are marked more often than the
 the one that somebody marked is always kept.
 """
 
+_NEAR = 0.25  # of the room there is, by how much a field of view about its subject is shifted
 _MOST_WINDOWS = 64  # of one case without a region
 
 
@@ -234,11 +235,16 @@ class Batch:
 
 
 def draw_batch(slices: SliceSet, iteration: int, *, size: int, edge: int, seed: int) -> Batch:
-    """Return one iteration's batch: shifted crops, flips and quarter turns of random slices."""
+    """Return one iteration's batch: shifted crops, flips and quarter turns of random slices.
+
+    Half of them are shifted by little, as a field of view lies about what a user points at; the
+    others by as much as there is room, as it lies where tiles cover a larger region.
+    """
     random = np.random.Generator(np.random.Philox(key=[seed, iteration], counter=[0, 0, 0, 7]))
     rows = random.integers(0, len(slices), size)
     room = slices.images.shape[-1] - edge
-    offsets = random.integers(0, room + 1, (size, 2))
+    reach = np.where(random.random((size, 1)) < 0.5, _NEAR, 1.0) * room / 2
+    offsets = np.rint(room / 2 + random.uniform(-1, 1, (size, 2)) * reach).astype(int)
     turns = random.integers(0, 4, size)
     mirrored = random.integers(0, 2, size)
     images: list[np.ndarray] = []
