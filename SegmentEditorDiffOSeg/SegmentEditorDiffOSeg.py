@@ -81,10 +81,9 @@ class SegmentEditorDiffOSegTest(ScriptedLoadableModuleTest):
 
         placement = ijkToRas(volumeNode)
         placement[:3, 3] += 5
-        answer = Answer(
-            "consensus", (1.0, 0.8, 0.0), 1, np.full((4, 5, 6), 0.7, np.float32), placement
-        )
-        effect.proposal.offer(answer, 0.5)
+        probability = np.full((4, 5, 6), 0.7, np.float32)
+        answer = Answer("consensus", (1.0, 0.8, 0.0), 1, probability, 0.5, placement)
+        effect.proposal.offer(answer)
 
         def count() -> int:
             voxels = slicer.util.arrayFromSegmentBinaryLabelmap(

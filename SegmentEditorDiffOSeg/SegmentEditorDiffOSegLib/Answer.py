@@ -19,6 +19,7 @@ class Answer:
         color: red-green-blue in 0..1, the expert's own.
         samples: how many drawings there are.
         probability: (K, J, I) float32 in 0..1 on the answered region.
+        level: of the probability that the model's own outline is cut at, in 0..1.
         ijkToRas: (4, 4), from an index (i, j, k) of ``probability`` to mm in the volume's own
             space, its parent transform left off.
         cut: for each of (i, j, k), whether the volume goes on before and behind the region.
@@ -30,6 +31,7 @@ class Answer:
     color: tuple[float, float, float]
     samples: int
     probability: np.ndarray
+    level: float
     ijkToRas: np.ndarray
     cut: tuple[tuple[bool, bool], ...] = ((True, True),) * 3
     preset: str | None = None
@@ -90,6 +92,7 @@ class AnswerSink:
                     color=(red, green, blue),
                     samples=int(result["samples"]),
                     probability=probability.astype(np.float32, copy=False),
+                    level=float(result["level"]),
                     ijkToRas=self._regionIjkToRas,
                     cut=self._cut,
                     preset=self._preset,

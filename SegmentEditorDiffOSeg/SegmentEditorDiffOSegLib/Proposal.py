@@ -19,7 +19,6 @@ from DiffOSegLib.run.Logic import sharedLogic
 from DiffOSegLib.run.Run import Run, RunEvent
 from DiffOSegLib.scene import Presence, SceneInputs
 from DiffOSegLib.scene.Matrices import ijkToRas
-from DiffOSegLib.scene.ResultMaps import DRAWN_ABOVE
 from DiffOSegLib.scene.RunRequest import RunRequest
 
 from .Answer import Answer, AnswerSink
@@ -83,7 +82,8 @@ class Proposal(VTKObservationMixin):
         self._target: _Target | None = None
         self._preview = PreviewSegmentation()
         self._placed: PlacedAnswer | None = None
-        self._threshold = DRAWN_ABOVE
+        self.threshold = 0.0
+        """Probability above which voxels are drawn, at first where the model would draw them."""
         self._grid = np.eye(4)  # of the volume, where the answer says that it lies
         self.answer: Answer | None = None
 
@@ -128,26 +128,26 @@ class Proposal(VTKObservationMixin):
             presence=Presence.givenTo(read_card(question.model or None), module.presence),
         )
 
-    def start(self, request: RunRequest, threshold: float) -> None:
+    def start(self, request: RunRequest) -> None:
         """Run for the selected segment; raises InputError where another run is under way."""
         target = self._selected()
         volumeNode = slicer.mrmlScene.GetNodeByID(target.volumeID)
         size = volumeNode.GetImageData().GetDimensions()
-        sink = AnswerSink(ijkToRas(volumeNode), size, self._take)
+        sink = AnswerSink(ijkToRas(volumeNode), size, self.offer)
         self._run = sharedLogic().start(request, sink, self._onEvent)
         self._clear()
-        self._sink, self._target, self._threshold = sink, target, threshold
+        self._sink, self._target = sink, target
         self._watch(target)
         self._onChange("")
 
-    def offer(self, answer: Answer, threshold: float) -> None:
+    def offer(self, answer: Answer) -> None:
         """Preview an answer for the selected segment; raises InputError where it has no place."""
         target = self._selected()
         if target != self._target:
             self._clear()
             self._target = target
             self._watch(target)
-        self.answer, self._threshold = answer, threshold
+        self.answer, self.threshold = answer, answer.level
         self._show()
         self._onChange("")
 
@@ -158,7 +158,7 @@ class Proposal(VTKObservationMixin):
 
     def setThreshold(self, threshold: float) -> None:
         """Draw the preview anew for another probability; no run is needed."""
-        self._threshold = threshold
+        self.threshold = threshold
         self._preview.setThreshold(threshold)
 
     def apply(self, operation: Operation) -> None:
@@ -171,7 +171,7 @@ class Proposal(VTKObservationMixin):
         if not self._effect.confirmCurrentSegmentVisible():
             return
         placedAnswer = self._place()
-        edits = editsOf(operation, placedAnswer.probability, self._threshold)
+        edits = editsOf(operation, placedAnswer.probability, self.threshold)
         if not edits:
             raise InputError(
                 _("Nothing would change: no voxel is as probable as that. Lower the threshold.")
@@ -233,9 +233,6 @@ class Proposal(VTKObservationMixin):
                 self._clear()
             self._onProgress(event)
 
-    def _take(self, answer: Answer) -> None:
-        self.offer(answer, self._threshold)
-
     # -- the preview
 
     def _show(self) -> None:
@@ -245,7 +242,7 @@ class Proposal(VTKObservationMixin):
         title = display_name(self.answer.expert)
         segmentationNode = slicer.mrmlScene.GetNodeByID(self._target.segmentationID)
         self._preview.show(self._placed, title, self.answer.color, segmentationNode)
-        self._preview.setThreshold(self._threshold)
+        self._preview.setThreshold(self.threshold)
 
     def _place(self) -> PlacedAnswer:
         assert self.answer is not None

@@ -84,7 +84,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """Give parameters that the scene does not hold their first values, those of the module."""
         try:
             from DiffOSegLib.run.Parameters import MARGIN_MM, SAMPLES
-            from DiffOSegLib.scene.ResultMaps import DRAWN_ABOVE
         except ImportError:  # which the options tell; without values they show nothing
             return
         defaults: dict[str, str | int | float] = {
@@ -93,7 +92,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "Samples": SAMPLES,
             "Region": REGION_SEGMENT,
             "MarginMm": MARGIN_MM,
-            "Threshold": DRAWN_ABOVE,
+            "Threshold": 0.5,  # until an answer brings its own
             "Operation": Operation.REPLACE.value,
         }
         for name, value in defaults.items():
@@ -316,7 +315,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
         request = self.proposal.requestFor(question)
         Dependencies.install(ask=Dependencies.confirm, report=self._onChange)
-        self.proposal.start(request, effect.doubleParameter("Threshold"))
+        self.proposal.start(request)
         self._timer.start()
 
     def _attempt(self, action: Any) -> None:
@@ -339,6 +338,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _onChange(self, sentence: str) -> None:
         self._sentence = sentence
         self.options.progressBar.value = 0
+        if self.proposal.answer is not None:  # a new one is drawn as the model would draw it
+            self._set("Threshold", self.proposal.threshold)
         self._refresh()
 
     def _onProgress(self, event: Any) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from lidc_strips import INTENSITY, READERS, Nodule, nodules, on_model_grid
 
+from diffoseg.comparison.outline import outline
 from diffoseg.comparison.overlap import overlap
 from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
 from diffoseg.evaluation.metrics import generalized_energy_distance, mean_distance
@@ -112,7 +113,8 @@ def _of_slice(
     outlines = {
         "cut at one half": probability > 0.5,
         "cut at one half, given presence": given > 0.5,
-        "cut where expected Dice is highest": best_outline(given),
+        "the outline, given presence": outline(given, 1.0),
+        "the outline, as drawn": outline(probability, presence),
         "most typical sample": most_typical(drawn),
     }
     pairs = overlap(marked, marked).dice()
@@ -135,13 +137,6 @@ def _of_slice(
         "presence true": len(marked) / READERS,
         "band": (probability[band], readers.mean(0)[band]),
     }
-
-
-def best_outline(probability: np.ndarray) -> np.ndarray:
-    """Return the level set of greatest expected Dice, 2 sum p in it / (its size + sum p)."""
-    order = np.sort(probability, axis=None)[::-1]
-    gain = 2 * order.cumsum() / (np.arange(1, order.size + 1) + order.sum())
-    return probability >= order[int(gain.argmax())]
 
 
 def most_typical(drawn: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def _result(
     if empty:
         probability, drawn = probability * 0, drawn & False
     presence = 0.0 if empty else 1.0 - 0.05 * (seed % 4)
-    return ExpertResult(name, probability, probability > 0.5, drawn, presence)
+    return ExpertResult(name, probability, probability > 0.5, drawn, presence, 0.5)
 
 
 def _distance(geometry: Geometry, style: tuple[float, float, float]) -> np.ndarray:

@@ -105,6 +105,7 @@ class FinishedRun:
             "color": list(self.card.panel.color_of(name)),
             "samples": 8,
             "presence": 0.9375,
+            "level": 0.5,
             "volume_ml": 1.0,
             "interval": {"low": 0.9, "high": 1.1, "label": "range of 8 samples"},
             "probability": self.fileOf(name),

@@ -66,7 +66,7 @@ class HandFedLogic:
         sink = (run or self.activeRun).sink
         region = {"start": list(start), "size": probability.shape[::-1]}
         sink.begin((run or self.activeRun).request, {"region": region})
-        result = {"expert": expert, "color": [0.0, 0.6, 0.5], "samples": samples}
+        result = {"expert": expert, "color": [0.0, 0.6, 0.5], "samples": samples, "level": 0.5}
         for _step in sink.addExpert({**result, "probability": "probability.npy"}, self._folder):
             pass
         if self.activeRun is not None:
@@ -144,8 +144,9 @@ class Stage:
 
         placement = ijkToRas(self.scan)
         placement[:3, 3] = (placement @ [*start, 1])[:3]
-        answer = Answer("Expert 2", (0.0, 0.6, 0.5), 8, probability.astype(np.float32), placement)
-        self.proposal.offer(answer, float(self.node.GetAttribute("DiffOSeg.Threshold")))
+        level = float(self.node.GetAttribute("DiffOSeg.Threshold"))
+        drawn = probability.astype(np.float32), level
+        self.proposal.offer(Answer("Expert 2", (0.0, 0.6, 0.5), 8, *drawn, placement))
 
     def close(self):
         """Take the editor down as Slicer's destructor does."""

@@ -67,7 +67,7 @@ def result_of(job_id, folder, name, size, samples):
     save(folder / drawings, np.packbits(np.stack([inside] * samples), axis=-1))
     interval = {"low": 0.1, "high": 0.2, "label": f"range of {samples} samples"}
     say(event="result", id=job_id, expert=name, slug=slug, color=[0.9, 0.6, 0.1], samples=samples,
-        presence=1.0, volume_ml=float(inside.sum()) / 1000, interval=interval,
+        presence=1.0, level=0.5, volume_ml=float(inside.sum()) / 1000, interval=interval,
         probability=probability, drawings=drawings)  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from diffoseg.comparison.outline import LEAST_PRESENCE
 from diffoseg.experts.panel import CONSENSUS, display_name
 from diffoseg.model.cards import ModelCard
 
@@ -50,7 +51,10 @@ class CompareWidget:
         titles = {
             _("Drawing"): _("Whose drawing it is."),
             _("Presence"): _("How probable it is that anything is marked, or in how many samples."),
-            _("Volume"): _("Of what is more probable than one half."),
+            _("Volume"): _(
+                "Of the outline: how it would be drawn where it is drawn at all. Whether it is,"
+                " presence says; below {least} % nothing is outlined."
+            ).format(least=round(100 * LEAST_PRESENCE)),
             _("Range [ml]"): _("Where the volumes of the samples lie."),
             _("Dice"): _("Overlap with the consensus, from 0 to 1."),
         }

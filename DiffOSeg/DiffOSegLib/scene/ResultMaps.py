@@ -19,9 +19,6 @@ from diffoseg.errors import DiffOSegError
 
 Shape = tuple[int, int, int]
 
-DRAWN_ABOVE = 0.5
-"""Probability above which a voxel is drawn, as in the engine's own masks."""
-
 MAP = "DiffOSeg.Map"
 """Attribute of a volume node that says which kind of map it is."""
 

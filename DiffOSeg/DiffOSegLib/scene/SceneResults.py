@@ -26,7 +26,7 @@ from .ChosenSegmentation import freeSegmentName, gridWarning, requireRoom
 from .Conditions import conditions
 from .Matrices import between, ijkToRas
 from .ResultFolder import RUN, SCAN, ResultFolder, sizeWarning, uniqueRunName
-from .ResultMaps import DISAGREEMENT, DRAWN_ABOVE, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
+from .ResultMaps import DISAGREEMENT, PROBABILITY, MapKind, MapVolume, cropGrid, pieces
 from .RunRequest import RunRequest
 from .SceneInputs import modalityOf
 from .SegmentTags import EXPERT, PRESENCE, PRESENCE_MEANS, addTags, tagAsAsked, tagAsDrawn
@@ -107,7 +107,7 @@ class SceneResults:
         mask = np.zeros(self._shape, bool)
         for rows, piece in pieces(folder / result["probability"], self._shape):
             volume.voxels[rows] = piece
-            mask[rows] = piece > DRAWN_ABOVE
+            mask[rows] = piece > result["level"]
             yield
         if self._gone():
             return

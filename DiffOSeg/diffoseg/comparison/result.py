@@ -18,9 +18,11 @@ class ExpertResult:
     Attributes:
         name: the expert's name, or "consensus".
         probability: (K, J, I) float32 in 0..1, that this expert would include the voxel.
-        mask: (K, J, I) bool, probability above one half.
+        mask: (K, J, I) bool, the outline: how it would be drawn where it is drawn at all, which
+            is where the probability exceeds ``level``; see ``comparison.outline``.
         samples: (N, K, J, I) bool, N plausible drawings of this same expert.
         presence: in 0..1, that this expert would mark anything in the region at all.
+        level: of the probability, in 0..1, that the mask is cut at.
     """
 
     name: str
@@ -28,6 +30,7 @@ class ExpertResult:
     mask: np.ndarray
     samples: np.ndarray
     presence: float
+    level: float
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..comparison.outline import outline_level
 from ..comparison.result import Comparison, ExpertResult
 from ..device.choice import best_device
 from ..diffusion.sampling import SamplerSettings, plan
@@ -286,13 +287,9 @@ def _result(
     else:
         probability = grid.to_input(drawn.probability, canvas.window, start, size)
     marked = np.asarray(samples.any((1, 2, 3)))
-    return ExpertResult(
-        name=name,
-        probability=probability,
-        mask=probability > 0.5,
-        samples=samples,
-        presence=_presence(drawn, marked, float(probability.max()), told),
-    )
+    presence = _presence(drawn, marked, float(probability.max()), told)
+    level = outline_level(probability, presence)
+    return ExpertResult(name, probability, probability > level, samples, presence, level)
 
 
 def _presence(drawn: Drawn, marked: np.ndarray, highest: float, told: bool) -> float:

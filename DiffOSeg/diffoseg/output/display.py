@@ -128,13 +128,13 @@ def field_of_view(comparison: Comparison, display: Display) -> tuple[slice, slic
     return rows, columns
 
 
-def outlines(probability: np.ndarray) -> list[np.ndarray]:
-    """Return the closed lines, (points, 2) as column and row, where a slice (H, W) crosses 0.5.
+def outlines(probability: np.ndarray, level: float) -> list[np.ndarray]:
+    """Return the closed lines, (points, 2) as column and row, where a slice (H, W) crosses a level.
 
     Pixel centres are at whole numbers. Outside the slice the probability counts as 0, so that
     every line closes.
     """
-    lines = contour_generator(z=np.pad(probability, 1)).lines(0.5)
+    lines = contour_generator(z=np.pad(probability, 1)).lines(level)
     return [np.asarray(line) - 1 for line in lines]
 
 

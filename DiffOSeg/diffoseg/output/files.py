@@ -188,6 +188,7 @@ def _description(comparison: Comparison, files: Sequence[str]) -> dict[str, Any]
                 "slug": comparison.slugs[name],
                 "color": list(comparison.colors[name]),
                 "presence": result.presence,
+                "outline_level": result.level,
                 "probability": _probability_file(comparison, name),
             }
             for name, result in comparison.results.items()

@@ -221,7 +221,7 @@ def _draw_legend(axes: "Axes", view: _View) -> None:
     )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
-    note = "shading: probability\noutline: probability one half"
+    note = "shading: probability\noutline: as drawn, if at all"
     axes.text(0, 0, note, color=_DIM, fontsize=8, va="bottom", transform=axes.transAxes)
 
 
@@ -270,7 +270,7 @@ def _draw_field(axes: "Axes", view: _View) -> None:
 
 def _draw_outline(axes: "Axes", view: _View, result: ExpertResult, **style: Any) -> None:
     """Draw one outline, in its own style where ``style`` says nothing else."""
-    for line in outlines(view.shown(result.probability)):
+    for line in outlines(view.shown(result.probability), result.level):
         axes.plot(*line.T, **(_line_style(view.comparison, result.name) | style))
 
 

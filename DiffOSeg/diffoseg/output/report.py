@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 
 from ..comparison.measures import ExpertRow, dice_matrix, disagreement, experts_of
+from ..comparison.outline import LEAST_PRESENCE
 from ..comparison.result import Comparison
 from ..experts.panel import CONSENSUS, display_name
 from ..space.volume import Volume
@@ -17,7 +18,8 @@ _PAPER = "https://arxiv.org/abs/2507.13087"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 _VOLUMES_NOTE = (
-    "The volume is that of the voxels with a probability above one half. Ranges and intervals"
+    "The volume is that of the outline: how the lesion would be drawn where it is drawn at all; it"
+    f" is empty where presence is below {100 * LEAST_PRESENCE:.0f}&nbsp;%. Ranges and intervals"
     " describe the model’s own samples; they are no confidence interval of the truth. {presence}"
     " Dice is 2&nbsp;|A∩B|&nbsp;/&nbsp;(|A|+|B|). Surface distances are MONAI’s: the mean over both"
     " surfaces, and the larger of the two directions’ 95th percentiles."

@@ -111,7 +111,12 @@ class _Stack:
         height_mm, width_mm = self.display.pixel_mm
         height, width = self.scan.shape[1] * height_mm, self.scan.shape[2] * width_mm
         label = self.display.label(index)
-        marked = [display_name(n) for n, p in self.probabilities.items() if p[index].max() > 0.5]
+        results = self.comparison.results
+        marked = [
+            display_name(name)
+            for name, probability in self.probabilities.items()
+            if probability[index].max() > results[name].level
+        ]
         described = f"{label}, outlined by {', '.join(marked) or 'nobody'}"
         return (
             f'<figure><svg viewBox="0 0 {width:g} {height:g}" role="img"'
@@ -143,7 +148,9 @@ class _Stack:
         height_mm, width_mm = self.display.pixel_mm
         paths = []
         for layer, (name, probability) in enumerate(self.probabilities.items()):
-            lines = [(line + 0.5) * (width_mm, height_mm) for line in outlines(probability[index])]
+            level = self.comparison.results[name].level
+            lines = outlines(probability[index], level)
+            lines = [(line + 0.5) * (width_mm, height_mm) for line in lines]
             shape = "".join(
                 "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in line) + "Z" for line in lines
             )

@@ -29,7 +29,7 @@ from ..model.stored import content_hash
 from ..networks.fast import FastConfig, FastNetwork, Features
 from .calibrate import calibrated
 from .loop import LoopSettings, Progress, train
-from .objective import centre_crop, mask_distance_of, validation_rows
+from .objective import centre_crop, mask_distance_of, mean_dice, validation_rows
 from .slices import Batch, SliceSet
 
 STEPS = 8
@@ -225,10 +225,8 @@ def _validation(
     none = torch.zeros(len(image), device=device)
     mask, code = masks[image, drawing], network.codes[drawn_by[image, drawing]]
     logits = network.step(features.rows(image), mask.float(), none, code).logits
-    predicted, drawn = logits > 0, mask
-    overlap = 2 * (predicted & drawn).sum((1, 2)) / (predicted.sum((1, 2)) + drawn.sum((1, 2)))
     return {
         "first step": float(functional.binary_cross_entropy_with_logits(logits, mask.float())),
-        "Dice": float(overlap.mean()),
+        "Dice": mean_dice(logits.sigmoid(), mask),
         "presence": float(_presence_loss(network, features, marked, drawn_by)),
     }

@@ -6,6 +6,7 @@ a network trained for hours instead of weeks never learns the first step, and fe
 stands on the first step.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..comparison.outline import outline
+from ..comparison.overlap import overlap
 from ..diffusion.losses import cross_entropy, draw_times
 from ..diffusion.posterior import q_sample
 from ..diffusion.schedule import CategoricalSchedule
@@ -63,7 +66,7 @@ def validation(
 
     "first step": cross-entropy per pixel of the very first prediction, from pure noise.
     "half way": the same where half of the information is left, at T / 2.
-    "Dice": of the first prediction above one half with the drawn masks, over marked ones.
+    "Dice": of the first prediction's outline with the drawn masks, over marked ones.
     """
     random = np.random.Generator(np.random.Philox(key=[0, 0]))
     uniform = torch.from_numpy(random.random(examples.labels.shape, dtype=np.float32))
@@ -74,8 +77,21 @@ def validation(
         logits = _in_chunks(network, noisy, t, examples)
         found[name] = float(functional.cross_entropy(logits, examples.labels))
         if t == schedule.T:
-            found["Dice"] = _dice(logits.argmax(1) > 0, examples.labels > 0)
+            found["Dice"] = mean_dice(1 - logits.softmax(1)[:, 0], examples.labels > 0)
     return found
+
+
+def mean_dice(probability: Tensor, drawn: Tensor) -> float:
+    """Return the mean Dice of outlines with what was drawn, over marked slices; NaN without one.
+
+    Args:
+        probability: that a pixel is marked where anything is, in 0..1, (n, h, w).
+        drawn: bool (n, h, w).
+    """
+    maps, masks = probability.float().cpu().numpy(), drawn.cpu().numpy()
+    marked = np.flatnonzero(masks.any((1, 2)))
+    found = [overlap(outline(maps[row], 1.0)[None], masks[[row]]).dice() for row in marked]
+    return float(np.mean(found)) if found else math.nan
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -117,10 +133,3 @@ def _in_chunks(network: UNet, noisy: Tensor, t: int, examples: Examples) -> Tens
         x_t = one_hot(noisy[rows], network.config.classes)
         parts.append(network.logits(x_t, times, examples.images[rows], experts).float())
     return torch.cat(parts)
-
-
-def _dice(predicted: Tensor, drawn: Tensor) -> float:
-    overlap = (predicted & drawn).sum((1, 2)).float()
-    size = (predicted.sum((1, 2)) + drawn.sum((1, 2))).float()
-    marked = drawn.any(-1).any(-1)
-    return float((2 * overlap / size.clamp(min=1))[marked].mean())

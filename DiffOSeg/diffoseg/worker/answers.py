@@ -221,6 +221,7 @@ def _written(
         "color": list(panel.color_of(result.name)),
         "samples": len(result.samples),
         "presence": result.presence,
+        "level": result.level,
         "volume_ml": int(result.mask.sum()) * milliliters,
         "interval": _interval(volume_interval(result, milliliters)),
         "probability": _saved(folder, f"probability_{slug}.npy", result.probability),

@@ -27,7 +27,7 @@ from diffoseg.space.geometry import Geometry
 def a_result(volumes: list[int]) -> ExpertResult:
     """Return a result whose samples hold that many voxels."""
     samples = np.arange(1000).reshape(1, 10, 10, 10) < np.reshape(volumes, (-1, 1, 1, 1))
-    return ExpertResult("A", samples.mean(0, dtype=np.float32), samples[0], samples, 1.0)
+    return ExpertResult("A", samples.mean(0, dtype=np.float32), samples[0], samples, 1.0, 0.5)
 
 
 def a_box(low: tuple[int, int, int], high: tuple[int, int, int]) -> np.ndarray:

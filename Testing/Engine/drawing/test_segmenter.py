@@ -8,6 +8,7 @@ import torch
 from a_model import EVERYONE, REGION, BrightPixels, a_model, a_pixelwise_model, a_volume
 from a_request import a_request
 
+from diffoseg.comparison.outline import outline_level
 from diffoseg.comparison.result import Comparison
 from diffoseg.drawing.segmenter import Segmenter
 from diffoseg.drawing.watch import Watch
@@ -75,10 +76,11 @@ def test_a_known_answer_lands_on_the_voxels_it_belongs_to():
     assert np.all(np.subtract(REGION.upper, corners.upper) > -1.5)
 
 
-def test_a_mask_is_where_the_mean_over_the_samples_exceeds_one_half():
+def test_a_mask_is_the_outline_of_the_mean_over_the_samples():
     result = answer().results["Ann"]
 
-    np.testing.assert_array_equal(result.mask, result.probability > 0.5)
+    np.testing.assert_array_equal(result.mask, result.probability > result.level)
+    assert result.level == outline_level(result.probability, result.presence)
     assert result.presence == np.mean([sample.any() for sample in result.samples])
 
 

@@ -143,16 +143,16 @@ def test_the_field_holds_everything_marked_and_is_square_in_mm():
     assert height + 0.4 >= 32
 
 
-def test_an_outline_parts_what_is_above_one_half_from_what_is_not():
+def test_an_outline_parts_what_is_above_its_level_from_what_is_not():
     rng = np.random.default_rng(3)
     probability = np.kron(rng.random((5, 6)), np.ones((3, 3))).astype(np.float32)
     rows, columns = np.indices(probability.shape)
     points = np.column_stack([columns.ravel(), rows.ravel()])
     inside = np.zeros(len(points), bool)
-    for line in outlines(probability):
+    for line in outlines(probability, 0.3):
         np.testing.assert_allclose(line[0], line[-1])  # closed, at the edge too
         inside ^= Polygon(line).contains_points(points)
-    np.testing.assert_array_equal(inside.reshape(probability.shape), probability > 0.5)
+    np.testing.assert_array_equal(inside.reshape(probability.shape), probability > 0.3)
 
 
 def test_a_constant_scan_still_has_a_window():

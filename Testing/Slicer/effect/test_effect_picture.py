@@ -57,7 +57,7 @@ def runToItsEnd(stage):
 
 
 def asTheEngineDraws(request, scan):
-    """Return the probability on the whole scan, by the engine itself."""
+    """Return the probability on the whole scan, and the outline's level, by the engine itself."""
     import diffoseg
     from diffoseg.space.volume import Volume
     from DiffOSegLib.scene.SceneInputs import geometryOf, modalityOf
@@ -73,11 +73,12 @@ def asTheEngineDraws(request, scan):
         steps=request.steps,
         seed=request.seed,
     )
-    probability = comparison.results[EXPERT].probability
+    result = comparison.results[EXPERT]
+    probability = result.probability
     whole = np.full(volume.array.shape, -1.0, np.float32)
     inside = zip(comparison.region_start[::-1], probability.shape, strict=True)
     whole[tuple(slice(a, a + n) for a, n in inside)] = probability
-    return whole
+    return whole, result.level
 
 
 @pytest.mark.alone
@@ -97,8 +98,8 @@ def test_the_real_worker_draws_what_the_engine_draws_and_apply_takes_it(aDemoSta
     assert stage.status.startswith(f"{EXPERT}, {SAMPLES} samples: ")
     assert longest < 0.1
     savePicture(stage, tmp_path)
-    probability = asTheEngineDraws(requests[0], stage.scan)
-    assert np.array_equal(previewVoxels(stage.scan), probability > 0.5)
+    probability, level = asTheEngineDraws(requests[0], stage.scan)
+    assert np.array_equal(previewVoxels(stage.scan), probability > np.float32(level))
     stage.options.thresholdSlider.value = 0.25
     assert np.array_equal(previewVoxels(stage.scan), probability > 0.25)
     assert len(requests) == 1
@@ -108,9 +109,9 @@ def test_the_real_worker_draws_what_the_engine_draws_and_apply_takes_it(aDemoSta
 
 
 def recorded(start, requests):
-    def startAndRemember(request, threshold):
+    def startAndRemember(request):
         requests.append(request)
-        start(request, threshold)
+        start(request)
 
     return startAndRemember
 

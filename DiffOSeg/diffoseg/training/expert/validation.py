@@ -1,9 +1,9 @@
 """How well held-out cases are drawn, in numbers that a reader knows: Dice with what was drawn.
 
-Compared is the outline of the greatest expected overlap, not where probability exceeds one half:
-where an expert includes a part half the time, the latter is no better with the expert's own law
-than with the consensus', and tells them apart by chance. Only slices are counted that the expert
-marked; whether anything is marked is judged by presence.
+Compared is what an outline is everywhere (``comparison.outline``), not where probability exceeds
+one half: where an expert includes a part half the time, the latter is no better with the expert's
+own law than with the consensus', and tells them apart by chance. Only slices are counted that the
+expert marked; whether anything is marked is judged by presence.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,27 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...comparison.outline import outline
 from ...device.choice import mixed_precision
 from ...model.model import Model
 from ...networks.fast import Features
 
 _MOST_SLICES = 64
 _CHUNK = 16
-
-
-def best_overlap(probability: np.ndarray) -> np.ndarray:
-    """Return the mask that overlaps best what a probability map expects, bool (h, w).
-
-    Of all level sets that with the greatest 2 sum_M p / (|M| + sum p), the expected Dice where the
-    size of the drawing is near its mean (Lipton et al. 2014 for the F-measure, which Dice is).
-
-    Args:
-        probability: of one slice, in 0..1, (h, w).
-    """
-    falling = np.sort(probability, axis=None)[::-1].astype(np.float64)
-    hits = falling.cumsum()
-    expected = 2 * hits / (np.arange(1, len(hits) + 1) + max(hits[-1], 1e-9))
-    return np.asarray(probability >= falling[expected.argmax()])
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
@@ -77,7 +63,7 @@ class HeldOut:
         """
         overlaps = np.array(
             [
-                dice(best_overlap(map_), mask)
+                dice(outline(map_, 1.0), mask)
                 for map_, mask in zip(probability, self.drawn, strict=True)
             ]
         )

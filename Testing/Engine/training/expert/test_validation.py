@@ -8,39 +8,10 @@ from monai.metrics import DiceMetric
 
 from diffoseg.training.expert.validation import (
     HeldOut,
-    best_overlap,
     comparators,
     dice,
     first_belief,
 )
-
-
-class TestTheBestOverlap:
-    def test_is_the_best_of_all_level_sets(self):
-        random = np.random.default_rng(0)
-        for _ in range(50):
-            p = random.random((5, 6)) ** 3
-            levels = [p >= level for level in np.unique(p)]
-            expected = [2 * p[mask].sum() / (mask.sum() + p.sum()) for mask in levels]
-            assert np.array_equal(best_overlap(p), levels[int(np.argmax(expected))])
-
-    def test_of_what_is_certain_is_that(self):
-        mask = np.zeros((6, 6))
-        mask[1:4, 2:5] = 1
-        assert np.array_equal(best_overlap(mask), mask > 0)
-
-    def test_takes_in_a_part_that_is_drawn_half_the_time(self):
-        """Nine pixels always, nine by the toss of a coin: half of them gained beats all missed."""
-        p = np.zeros((6, 6))
-        p[:3, :3], p[3:, 3:] = 1, 0.5
-        both, core = p > 0, p > 0.5
-        drawings = [both, core]
-        mean = {
-            name: np.mean([dice(mask, d) for d in drawings])
-            for name, mask in (("both", both), ("core", core))
-        }
-        assert mean["both"] >= mean["core"]
-        assert np.array_equal(best_overlap(p), both)
 
 
 def test_dice_agrees_with_monai():
