@@ -170,7 +170,7 @@ def info(arguments: Namespace) -> None:
             print(f"  {expert.name}  {expert.description}")
     if about.steps_curve:
         print(f"\n{curve_of(about.steps_curve)}")
-    print("For demonstration and testing, not for clinical use.")
+    print(about.training.get("notice") or "Research software: not for clinical use.")
 
 
 def chosen_experts(text: str, model: "Model") -> tuple[str, ...]:
@@ -210,6 +210,9 @@ def _write(comparison: "Comparison", volume: "Volume", folder: Path) -> None:
     from ..output.wording import conditions
 
     rows = write_results(comparison, volume, folder)
+    print(f"Model: {comparison.provenance['weights_title']}")
+    if notice := comparison.provenance["notice"]:
+        print(f"Note: {notice}")
     if given := conditions(comparison.provenance):
         print(f"Note: this was predicted {given}.")
     for sentence in comparison.warnings:

@@ -14,13 +14,14 @@ _COARSE_PIXELS = 2.0
 
 
 def warnings_for(
-    volume: Volume, grid: ModelGrid, canvas: Canvas, metadata: ModelMetadata, whole: bool
+    volume: Volume, grid: ModelGrid, canvas: Canvas, metadata: ModelMetadata, searched: str
 ) -> tuple[str, ...]:
     """Return one sentence for each way in which ``volume`` lies outside the training.
 
     What reading the volume left out comes first, and what the model warns of itself comes last.
-    Intensities are judged on what ``canvas`` looked at; ``whole`` says that no region was given. An
-    empty tuple means that nothing was noticed, not that the answer is right.
+    Intensities are judged on what ``canvas`` looked at; ``searched`` is what a search says that was
+    made because no region was given. An empty tuple means that nothing was noticed, not that the
+    answer is right.
     """
     found = [
         _modality(volume, metadata),
@@ -28,7 +29,7 @@ def warnings_for(
         _intensities(canvas),
         _spacing(grid, metadata),
         _field(grid, metadata),
-        _region(whole),
+        searched,
     ]
     said = tuple(sentence for sentence in found if sentence)
     return (*volume.notes, *said, *_of_the_model(metadata))
@@ -89,14 +90,5 @@ def _field(grid: ModelGrid, metadata: ModelMetadata) -> str:
         return (
             f"The slices are only {smallest * grid.spacing_mm:.0f} mm across, the model was"
             f" trained on {metadata.patch * grid.spacing_mm:.0f} mm."
-        )
-    return ""
-
-
-def _region(whole: bool) -> str:
-    if whole:
-        return (
-            "No region was given: the model was trained on regions around a known lesion and may"
-            " mark ordinary structures elsewhere."
         )
     return ""

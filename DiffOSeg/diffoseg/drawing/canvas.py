@@ -15,6 +15,8 @@ from ..space.model_grid import GridWindow, ModelGrid
 from ..space.tiling import Tiling
 from ..space.volume import Volume
 
+_FAINTEST = 0.005  # standard deviation of mapped intensities, -1..1, below which nothing is seen
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -72,6 +74,19 @@ class Canvas:
             tiling=tiling,
             active=torch.ones(window.size[0], len(tiling.corners), dtype=torch.bool),
         )
+
+    def to_search(self) -> "Canvas":
+        """Return the canvas as it is searched: tiles side by side, without those that show nothing.
+
+        A lesion across the border of two tiles is seen in either; drawing overlaps them again.
+        """
+        tiling = Tiling.cover(self.tiling.canvas, self.tiling.edge, overlap=0.0)
+        shown = [self._contrast(*tiling.place(tile)) for tile in range(len(tiling.corners))]
+        return replace(self, tiling=tiling, active=torch.stack(shown, 1) > _FAINTEST)
+
+    def _contrast(self, rows: slice, columns: slice) -> Tensor:
+        """Return the standard deviation of a part of each slice, (S,)."""
+        return self.images[:, :, rows, columns].std((1, 2, 3), correction=0).cpu()
 
     def boxes(self) -> np.ndarray:
         """Return slice, row and column on the grid of every tile's corner, (S, tiles, 3) int."""

@@ -24,10 +24,6 @@ from .watch import Watch
 Answer = TypeVar("Answer")
 
 
-PRESENT = 0.01
-"""In a whole volume, only tiles where a mark is more probable than this are sampled."""
-
-
 COHERENCE = 1.0
 """Correlation of the noise between the slices of one sample; measured by coherence.py."""
 
@@ -45,6 +41,9 @@ class Drawing(ABC):
         presence: what the probability that an expert marks anything on a canvas is set to, in
             (0, 1]; None leaves it to the model. Only the fast kind can be told.
     """
+
+    likely: float
+    """Chance of a mark from which a tile of a whole volume is worth drawing."""
 
     def __init__(
         self,
@@ -72,10 +71,7 @@ class Drawing(ABC):
 
     @abstractmethod
     def search(self, canvas: Canvas) -> np.ndarray:
-        """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
-
-        Where nothing is likelier than PRESENT, the tile where it is likeliest.
-        """
+        """Return how likely anything is marked in each tile of a canvas, (S, tiles), in 0..1."""
 
     @abstractmethod
     def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..comparison.outline import LEAST_PRESENCE
 from ..device.choice import gains_from_bfloat16, mixed_precision, that_fit
 from ..diffusion.noise import chances
 from ..diffusion.sampling import binary_chain, plan
@@ -26,7 +27,7 @@ from ..model.presets import LEVEL_SET
 from ..networks.fast import Features
 from ..space.tiling import Cut, calls_about
 from .canvas import Canvas
-from .drawing import PRESENT, Drawing, spoken
+from .drawing import Drawing, spoken
 from .drawn import Drawn, Rows
 from .fast_look import Look, Seen, probability
 
@@ -58,6 +59,8 @@ class FastDrawing(Drawing):
     cancel may keep no sample.
     """
 
+    likely = LEAST_PRESENCE
+
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         assert self.model.fast is not None
@@ -78,16 +81,14 @@ class FastDrawing(Drawing):
 
     @torch.inference_mode()
     def search(self, canvas: Canvas) -> np.ndarray:
-        """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
+        """Return how likely the likeliest of the model's own experts marks anything in each tile.
 
-        Those in which any of the model's own experts, whoever is to draw, is more likely than
-        PRESENT to mark something; if there are none, the likeliest. No step is needed for that.
+        No step is needed for that, and who is to draw does not matter.
         """
         self.watch.begin(int(canvas.active.sum()))
         with mixed_precision(self.model.device):
             presence = self._look_at(canvas, "searching the volume").presence
-        highest = presence[: self.model.known].max(0)
-        return highest >= min(PRESENT, float(highest.max()))
+        return np.asarray(presence[: self.model.known].max(0))
 
     @torch.inference_mode()
     def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:

@@ -11,12 +11,14 @@ from ..diffusion.sampling import ChainState, chain, plan
 from ..errors import CancelledError
 from ..experts.panel import CONSENSUS
 from .canvas import Canvas
-from .drawing import PRESENT, Drawing, spoken
+from .drawing import Drawing, spoken
 from .drawn import Drawn, Rows
 
 
 class PaperDrawing(Drawing):
     """One run of a model that has the paper's networks; see ``Drawing``."""
+
+    likely = 0.01
 
     def tiles_to_ask(self, canvas: Canvas, answers: int, samples: int) -> int:
         """Return how many tiles the network will be asked about, for the one who waits."""
@@ -24,12 +26,11 @@ class PaperDrawing(Drawing):
 
     @torch.inference_mode()
     def search(self, canvas: Canvas) -> np.ndarray:
-        """Return the tiles of a canvas in which anything would be marked, (S, tiles) bool.
+        """Return how likely the likeliest pixel of each tile is marked, (S, tiles), in 0..1.
 
-        The first prediction, from pure noise, is the probability that a pixel is marked; the
-        consensus stands for all experts, and without one every expert is asked, so that what is
-        found does not depend on who is to draw it. Where the probability exceeds PRESENT nowhere,
-        the tile where it is highest is returned.
+        The first prediction, from pure noise, is that probability; the consensus stands for all
+        experts, and without one every expert is asked, so that what is found does not depend on
+        who is to draw it.
         """
         names = (CONSENSUS,) if self.model.has_consensus else self.model.experts
         highest = np.zeros(tuple(canvas.active.shape), np.float32)
@@ -40,7 +41,7 @@ class PaperDrawing(Drawing):
                 chunk = rows.part(first, first + self.places)
                 best = highest[first : first + len(chunk.keys)]
                 np.maximum(best, self._likeliest(canvas, name, chunk), out=best)
-        return highest >= min(PRESENT, float(highest.max()))
+        return highest
 
     @torch.inference_mode()
     def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:

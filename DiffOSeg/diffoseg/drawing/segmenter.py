@@ -27,6 +27,7 @@ from .drawing import Drawing
 from .drawn import Drawn
 from .kinds import drawing_for
 from .request import SegmentationRequest
+from .search import found_in, sentence
 from .watch import Progress, Watch
 
 _MOST_SAMPLES = 1000
@@ -124,9 +125,9 @@ class Segmenter:
         drawing = self._drawing(request, watch)
         image, grid = request.image, self._grid(request.image)
         with self._saying_where_memory_ends():
-            canvas = self._canvas(image, grid, request.region, drawing)
+            canvas, searched = self._canvas(image, grid, request.region, drawing)
         start, size = grid.region_of(canvas.answer)
-        warnings = warnings_for(image, grid, canvas, self.model.metadata, request.region is None)
+        warnings = warnings_for(image, grid, canvas, self.model.metadata, searched)
         prepared = time.perf_counter()
         yield Started(names, start, size, warnings)
         results: dict[str, ExpertResult] = {}
@@ -213,15 +214,17 @@ class Segmenter:
 
     def _canvas(
         self, image: Volume, grid: ModelGrid, region: Box | None, drawing: Drawing
-    ) -> Canvas:
-        """Return what to look at: the region, or what a search of the whole volume finds."""
+    ) -> tuple[Canvas, str]:
+        """Return what to look at: the region, or what a search of the volume finds and says."""
         metadata = self.model.metadata
         canvas = Canvas.of(image, grid, grid.window_of(region), metadata, self.device)
         if region is not None:
-            return canvas
-        found = drawing.search(canvas)
-        around = canvas.window_around(found)
-        return Canvas.of(image, grid, around, metadata, self.device).only_near(canvas, found)
+            return canvas, ""
+        whole = canvas.to_search()
+        found = found_in(drawing.search(whole), drawing.likely)
+        around = whole.window_around(found.tiles)
+        near = Canvas.of(image, grid, around, metadata, self.device).only_near(whole, found.tiles)
+        return near, sentence(found, whole, grid)
 
     @contextmanager
     def _saying_where_memory_ends(self) -> Iterator[None]:

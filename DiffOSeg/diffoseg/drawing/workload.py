@@ -2,7 +2,7 @@
 
 from ..model.metadata import ModelMetadata
 from ..model.presets import STANDARD, sampler_of
-from ..space.field_of_view import tile_corners, window_seen
+from ..space.field_of_view import OVERLAP, tile_corners, window_seen
 from ..space.geometry import Box, Geometry
 from ..space.model_grid import ModelGrid
 
@@ -43,7 +43,8 @@ def tile_evaluations(
     """
     grid = ModelGrid.fit(geometry, metadata.spacing_mm)
     slices, rows, columns = window_seen(grid.window_of(region), metadata.patch).size
-    tiles = slices * len(tile_corners((rows, columns), metadata.patch))
+    overlap = OVERLAP if region is not None else 0.0  # a search has its tiles side by side
+    tiles = slices * len(tile_corners((rows, columns), metadata.patch, overlap))
     once = ENCODING if metadata.kind == "fast" else 0
     if region is None:
         return tiles * (1 + once)

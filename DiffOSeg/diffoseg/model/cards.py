@@ -20,7 +20,7 @@ from ..files.header import changed, damaged, header_bytes, parsed, texts_of
 from ..files.values import one_line
 from .metadata import ModelMetadata
 
-DEFAULT_MODEL = "diffoseg-phantom"
+DEFAULT_MODEL = "diffoseg-lidc"
 FORMAT = "diffoseg-model"
 FORMAT_VERSION = 1
 NETWORKS = ("consensus", "personal", "fast")

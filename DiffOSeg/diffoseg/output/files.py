@@ -30,6 +30,8 @@ from .segment_tags import (
     ALGORITHM_NAME,
     ALGORITHM_TYPE,
     AUTOMATIC,
+    MODEL,
+    MODEL_HASH,
     PRESENCE_GIVEN,
     PRESET,
     TERMINOLOGY,
@@ -85,7 +87,7 @@ def _write_all(
     between = disagreement(comparison)
     if between is not None:
         _write_map(comparison, between, folder / "disagreement.nrrd")
-    _write_table(rows, wording.presence_is(comparison), folder / "volumes.csv")
+    _write_table(rows, comparison, folder / "volumes.csv")
     draw_comparison(comparison, volume, rows, folder / "comparison.png")
     write_report(comparison, volume, rows, folder / "comparison.png", folder / "report.html")
     _write_json(comparison.timings, folder / "timings.json")
@@ -107,6 +109,7 @@ def _write_segmentation(comparison: Comparison, path: Path) -> None:
                 ALGORITHM_NAME: algorithm_name(name),
                 "TerminologyEntry": TERMINOLOGY,
                 **_asked(comparison.provenance),
+                **_model(comparison.provenance),
             }
             for name in results
         },
@@ -117,6 +120,12 @@ def _asked(provenance: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of what was asked that the model would not have done by itself."""
     tags = {PRESET: provenance.get("preset"), PRESENCE_GIVEN: provenance.get("presence")}
     return {tag: str(value) for tag, value in tags.items() if value is not None}
+
+
+def _model(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of which model it was."""
+    tags = {MODEL: provenance.get("weights_title"), MODEL_HASH: provenance.get("weights_hash")}
+    return {tag: str(value) for tag, value in tags.items() if value}
 
 
 def _write_map(comparison: Comparison, array: np.ndarray, path: Path) -> None:
@@ -136,9 +145,11 @@ def _on_whole_grid(comparison: Comparison, array: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _write_table(rows: Sequence[ExpertRow], presence_is: str, path: Path) -> None:
+def _write_table(rows: Sequence[ExpertRow], comparison: Comparison, path: Path) -> None:
+    presence_is = wording.presence_is(comparison)
+    model = _no_formula(str(comparison.provenance.get("weights_title", "")))
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines = [_line(row, presence_is) for row in rows]
+        lines = [_line(row, presence_is) | {"model": model} for row in rows]
         writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)

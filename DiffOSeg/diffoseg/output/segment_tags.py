@@ -8,6 +8,7 @@ ALGORITHM_NAME = "DICOM.SegmentAlgorithmName"
 AUTOMATIC, SEMIAUTOMATIC = "AUTOMATIC", "SEMIAUTOMATIC"
 PRESET = "DiffOSeg.Preset"
 PRESENCE_GIVEN = "DiffOSeg.PresenceGiven"
+MODEL, MODEL_HASH = "DiffOSeg.WeightsTitle", "DiffOSeg.WeightsHash"
 
 # In the notation of Slicer's terminologies; without it, Slicer cannot export a DICOM SEG.
 TERMINOLOGY = (

@@ -23,14 +23,16 @@ def window_seen(answer: GridWindow, patch: int) -> GridWindow:
     return GridWindow((s, r - (rows - h) // 2, c - (columns - w) // 2), (n, rows, columns))
 
 
-def tile_corners(canvas: tuple[int, int], edge: int) -> tuple[tuple[int, int], ...]:
-    """Return top and left of the fewest evenly spread tiles that cover (H, W) with the overlap."""
-    tops, lefts = (_starts(length, edge) for length in canvas)
+def tile_corners(
+    canvas: tuple[int, int], edge: int, overlap: float = OVERLAP
+) -> tuple[tuple[int, int], ...]:
+    """Return top and left of the fewest evenly spread tiles that cover (H, W) with an overlap."""
+    tops, lefts = (_starts(length, edge, overlap) for length in canvas)
     return tuple((top, left) for top in tops for left in lefts)
 
 
-def _starts(length: int, edge: int) -> list[int]:
+def _starts(length: int, edge: int, overlap: float) -> list[int]:
     if length <= edge:
         return [0]
-    count = 1 + int(np.ceil((length - edge) / (edge * (1 - OVERLAP))))
+    count = 1 + int(np.ceil((length - edge) / (edge * (1 - overlap))))
     return [int(start) for start in np.linspace(0, length - edge, count).round()]

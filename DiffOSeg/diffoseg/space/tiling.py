@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .field_of_view import tile_corners
+from .field_of_view import OVERLAP, tile_corners
 
 TilePrediction = Callable[[Tensor, Sequence[tuple[int, int]]], Tensor]
 """(x_t int64 (n, e, e), n times which (row, tile) it is) -> x_0 probabilities (n, K, e, e)."""
@@ -32,9 +32,9 @@ class Tiling:
     corners: tuple[tuple[int, int], ...]
 
     @classmethod
-    def cover(cls, canvas: tuple[int, int], edge: int) -> "Tiling":
-        """Return the fewest evenly spread tiles that cover ``canvas`` with the overlap asked."""
-        return cls(canvas, edge, tile_corners(canvas, edge))
+    def cover(cls, canvas: tuple[int, int], edge: int, overlap: float = OVERLAP) -> "Tiling":
+        """Return the fewest evenly spread tiles that cover ``canvas`` with an overlap."""
+        return cls(canvas, edge, tile_corners(canvas, edge, overlap))
 
     def place(self, tile: int) -> tuple[slice, slice]:
         """Return the rows and columns of the canvas that a tile covers."""

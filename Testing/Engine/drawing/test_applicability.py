@@ -30,11 +30,11 @@ def a_volume(spacing: float = 0.7, pixels: int = 80, modality: str = "CT") -> Vo
     return Volume(array, geometry, modality)
 
 
-def said(volume: Volume, whole: bool = False, metadata: ModelMetadata = METADATA) -> list[str]:
+def said(volume: Volume, searched: str = "", metadata: ModelMetadata = METADATA) -> list[str]:
     grid = ModelGrid.fit(volume.geometry, metadata.spacing_mm)
     window = grid.window_of(None)
     canvas = Canvas.of(volume, grid, window, metadata, torch.device("cpu"))
-    return list(warnings_for(volume, grid, canvas, metadata, whole))
+    return list(warnings_for(volume, grid, canvas, metadata, searched))
 
 
 def test_a_scan_like_the_training_is_not_warned_of():
@@ -72,7 +72,7 @@ def test_a_scan_that_is_the_same_everywhere_is_said():
 
 
 def test_no_region_is_said():
-    assert "No region" in said(a_volume(), whole=True)[0]
+    assert said(a_volume(), searched="A search was made.") == ["A search was made."]
 
 
 def test_what_the_model_warns_of_itself_is_passed_on():
@@ -95,4 +95,4 @@ def test_intensities_are_judged_where_the_model_looks():
     canvas = Canvas.of(volume, grid, answer, METADATA, torch.device("cpu"))
 
     assert "66% of what was looked at" in said(volume)[0]
-    assert warnings_for(volume, grid, canvas, METADATA, whole=False) == ()
+    assert warnings_for(volume, grid, canvas, METADATA, "") == ()

@@ -122,13 +122,10 @@ def test_a_search_takes_no_step_and_finds_what_anyone_may_mark(monkeypatch):
     model = with_presence_of_the_image()
     canvas = a_canvas((150, 140, 2))
 
-    found = drawing(model=model).search(canvas)
+    chance = drawing(model=model).search(canvas)
 
     monkeypatch.undo()
-    assert found.any()
-    np.testing.assert_array_equal(found, presence_of(model, canvas).max(0) > 0.01)
-    nobody = drawing(model=with_presence(-30.0)).search(canvas)
-    assert nobody.any()
+    np.testing.assert_allclose(chance, presence_of(model, canvas).max(0), atol=0.04)
 
 
 def test_a_large_canvas_is_drawn_in_groups_of_slices_with_the_same_masks(monkeypatch):

@@ -49,8 +49,8 @@ def test_masks_in_pieces_are_the_same_bytes_whatever_the_batch():
 
 
 @pytest.mark.slow
-def test_samples_of_the_default_weights_keep_to_the_probability_they_state():
-    model = diffoseg.load_model()
+def test_samples_of_the_phantom_weights_keep_to_the_probability_they_state():
+    model = diffoseg.load_model("diffoseg-phantom")
     if model.fast is None or not model.calibration.reach:
         pytest.skip("These weights draw each pixel by itself.")
     predictor = ModelPredictor(model)

@@ -483,22 +483,22 @@ def titled(model, title):
 
 def test_the_packaged_model_is_found_before_the_checkouts(a_model, two_folders):
     packaged, checkout = two_folders
-    save_model(titled(a_model, "checkout"), checkout / "diffoseg-phantom.safetensors")
+    save_model(titled(a_model, "checkout"), checkout / "diffoseg-lidc.safetensors")
     save_model(titled(a_model, "other"), checkout / "other.safetensors")
     assert load_model().metadata.title == "checkout"
 
-    save_model(titled(a_model, "packaged"), packaged / "diffoseg-phantom.safetensors")
+    save_model(titled(a_model, "packaged"), packaged / "diffoseg-lidc.safetensors")
 
     assert load_model().metadata.title == "packaged"
     assert load_model("other").metadata.title == "other"
-    assert available_models().keys() == {"diffoseg-phantom", "other"}
+    assert available_models().keys() == {"diffoseg-lidc", "other"}
 
 
 def test_an_absent_default_says_which_models_there_are(a_model, two_folders):
-    with pytest.raises(WeightsError, match=r"diffoseg-phantom.*\(none\)"):
+    with pytest.raises(WeightsError, match=r"diffoseg-lidc.*\(none\)"):
         load_model()
     save_model(a_model, two_folders[1] / "other.safetensors")
-    with pytest.raises(WeightsError, match=r"diffoseg-phantom.*\(other\)"):
+    with pytest.raises(WeightsError, match=r"diffoseg-lidc.*\(other\)"):
         load_model()
 
 

@@ -75,7 +75,7 @@ def volumes_and_regions(draw):
 def looked_at(volume: Volume, region: Box) -> tuple[bytes, tuple[str, ...]]:
     grid = ModelGrid.fit(volume.geometry, METADATA.spacing_mm)
     canvas = Canvas.of(volume, grid, grid.window_of(region), METADATA, torch.device("cpu"))
-    return canvas.images.numpy().tobytes(), warnings_for(volume, grid, canvas, METADATA, False)
+    return canvas.images.numpy().tobytes(), warnings_for(volume, grid, canvas, METADATA, "")
 
 
 @settings(max_examples=300)

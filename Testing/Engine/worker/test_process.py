@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="waits for pipes with se
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    save_model(a_model(), folder / "diffoseg-phantom.safetensors")
+    save_model(a_model(), folder / "diffoseg-lidc.safetensors")
     save_model(with_presence(-1.0), folder / "fast.safetensors")
     return folder
 

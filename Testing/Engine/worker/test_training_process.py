@@ -30,14 +30,14 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="waits for pipes with se
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    save_model(a_base(), folder / "diffoseg-phantom.safetensors")
+    save_model(a_base(), folder / "diffoseg-lidc.safetensors")
     save_model(a_model(), folder / "paper.safetensors")
     return folder
 
 
 @pytest.fixture(scope="module")
 def base(models) -> Path:
-    return models / "diffoseg-phantom.safetensors"
+    return models / "diffoseg-lidc.safetensors"
 
 
 @pytest.fixture

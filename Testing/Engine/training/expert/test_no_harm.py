@@ -225,7 +225,7 @@ def test_teaching_leaves_the_model_that_is_taught_as_it_was(tmp_path):
 def test_the_default_weights_answer_the_same_beside_a_taught_expert(tmp_path: Path):
     model = load_model()
     loud = a_local_expert("Cleo", model, code=np.full(16, 3.0), presence_bias=20.0)
-    options = {"experts": ("consensus", "Expert 2"), "samples": 4}
+    options = {"experts": ("consensus", model.experts[1]), "samples": 4}
 
     before, after = (answer(asked, **options) for asked in (model, model.with_experts([loud])))
 
