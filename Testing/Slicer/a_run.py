@@ -34,7 +34,12 @@ def request_for(volume, **changes):
     """Return a request for the whole volume."""
     from DiffOSegLib.scene.RunRequest import RunRequest
 
-    asked = {"region": None, "model": "", "experts": ("consensus", "Expert 1"), "samples": 2}
+    asked = {
+        "region": None,
+        "model": "",
+        "experts": ("consensus", "Tightest of four"),
+        "samples": 2,
+    }
     asked |= {"steps": None, "seed": 0, "device": "auto"}
     return RunRequest(volumeNodeID=volume.GetID(), **(asked | changes))
 

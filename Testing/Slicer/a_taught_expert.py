@@ -23,7 +23,7 @@ def aTaughtExpert(name=NAME, cases=4, color=COLOR, base_hash=None, scale=1.0):
         "dice": 0.861,
         "consensus": 0.792,
         "best": 0.8,
-        "best_name": "Expert 2",
+        "best_name": "Tighter of four",
         "better": 1.0,
         "verdict": "use",
     }

@@ -60,7 +60,7 @@ class HandFedLogic:
 
         self.activeRun.onEvent(RunEvent(kind, sentence, **more))
 
-    def answer(self, probability, start=START, expert="Expert 2", samples=8, run=None):
+    def answer(self, probability, start=START, expert="Tighter of four", samples=8, run=None):
         """Give one expert's probabilities, (K, J, I), to the run; it goes on."""
         np.save(self._folder / "probability.npy", probability.astype(np.float32))
         sink = (run or self.activeRun).sink
@@ -146,7 +146,7 @@ class Stage:
         placement[:3, 3] = (placement @ [*start, 1])[:3]
         level = float(self.node.GetAttribute("DiffOSeg.Threshold"))
         drawn = probability.astype(np.float32), level
-        self.proposal.offer(Answer("Expert 2", (0.0, 0.6, 0.5), 8, *drawn, placement))
+        self.proposal.offer(Answer("Tighter of four", (0.0, 0.6, 0.5), 8, *drawn, placement))
 
     def close(self):
         """Take the editor down as Slicer's destructor does."""

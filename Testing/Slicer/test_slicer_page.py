@@ -30,5 +30,11 @@ def test_the_pages_lines_draw_everyone_and_say_how_it_goes(scene, capsys):
 
     drawn = names["results"].segmentationNode.GetSegmentation()
     found = [drawn.GetNthSegment(n).GetName() for n in range(drawn.GetNumberOfSegments())]
-    assert found == ["Consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4"]
+    assert found == [
+        "Consensus",
+        "Tightest of four",
+        "Tighter of four",
+        "Wider of four",
+        "Widest of four",
+    ]
     assert "kind='done'" in capsys.readouterr().out

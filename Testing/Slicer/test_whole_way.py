@@ -23,7 +23,7 @@ import SlicerHost
 from diffoseg.cohorts.dicom_series import write_dicom_series
 from diffoseg.cohorts.phantom import PhantomCohort
 
-ASKED = ("consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4")
+ASKED = ("consensus", "Tightest of four", "Tighter of four", "Wider of four", "Widest of four")
 SAMPLES, STEPS, SEED = 2, 4, 11
 
 pytestmark = [

@@ -58,7 +58,8 @@ def sentence(found: Found, canvas: Canvas, grid: ModelGrid) -> str:
     return (
         "No region was given, and this model is no detector: it finds"
         f" {found.left_out} other places likely, too, ordinary structures among them. Only the"
-        f" likeliest was drawn, around {x}, {y}, {z} mm (LPS). Put a region around the lesion that you mean."
+        f" likeliest was drawn, around {x}, {y}, {z} mm (LPS). Put a region around the lesion"
+        " that you mean."
     )
 
 

@@ -183,7 +183,7 @@ def test_apply_says_in_the_segment_that_the_model_had_a_hand_in_it(aDrawnStage):
     segment = segmentation.GetSegment("tumor")
     assert tagOf(segment, "DICOM.SegmentAlgorithmType") == "SEMIAUTOMATIC"
     assert tagOf(segment, "DICOM.SegmentAlgorithmName").startswith("DiffOSeg ")
-    assert tagOf(segment, "DICOM.SegmentAlgorithmName").endswith(" Expert 2")
+    assert tagOf(segment, "DICOM.SegmentAlgorithmName").endswith(" Tighter of four")
     assert tagOf(segmentation.GetSegment("organ"), "DICOM.SegmentAlgorithmType") == ""
     aDrawnStage.editor.undo()
     assert tagOf(segmentation.GetSegment("tumor"), "DICOM.SegmentAlgorithmType") == ""

@@ -14,7 +14,7 @@ from effect_stage import REPOSITORY, Stage, previewVoxels
 
 pytestmark = pytest.mark.slow
 
-EXPERT = "Expert 2"
+EXPERT = "Tighter of four"
 SAMPLES = 2
 STEPS = 4
 

@@ -68,7 +68,7 @@ def run(stage):
 
 def test_run_asks_for_the_chosen_expert_around_the_segment(aStage, aLogic):
     options = aStage.options
-    aStage.choose(options.expertCombo, "Expert 2")
+    aStage.choose(options.expertCombo, "Tighter of four")
     options.samplesSpinBox.value = 5
     options.marginSpinBox.value = 3.0
 
@@ -76,7 +76,7 @@ def test_run_asks_for_the_chosen_expert_around_the_segment(aStage, aLogic):
 
     (request,) = aLogic.requests
     assert request.volumeNodeID == aStage.scan.GetID()
-    assert (request.experts, request.samples, request.model) == (("Expert 2",), 5, "")
+    assert (request.experts, request.samples, request.model) == (("Tighter of four",), 5, "")
     assert (request.steps, request.seed, request.device) == (None, 3, "cpu")
     # faces of the voxels 10..15, 8..13, 5..8 and 3 mm, in LPS
     assert request.region.lower == pytest.approx((-18.5, -16.5, 1.5))
@@ -104,7 +104,7 @@ def test_quality_and_presence_are_those_of_the_module_and_are_said_with_the_answ
 
     (request,) = aLogic.requests
     assert (request.preset, request.presence) == ("preview", 1.0)
-    words = "Expert 2, given that something is marked, in preview quality, 8 samples: "
+    words = "Tighter of four, given that something is marked, in preview quality, 8 samples: "
     assert aStage.status.startswith(words)
     aStage.apply("replace")
     segment = aStage.segmentation.GetSegmentation().GetSegment("tumor")
@@ -121,7 +121,7 @@ def test_a_model_that_cannot_be_told_of_presence_is_not(aStage, aLogic):
     aLogic.end()
 
     assert (aLogic.requests[0].preset, aLogic.requests[0].presence) == ("standard", None)
-    assert aStage.status.startswith("Expert 2, 8 samples: ")
+    assert aStage.status.startswith("Tighter of four, 8 samples: ")
 
 
 def test_choosing_a_box_places_and_shows_one_and_run_asks_for_it(aStage, aLogic):
@@ -225,7 +225,7 @@ def test_the_answer_is_previewed_and_the_segment_untouched(aStage, aLogic):
     aLogic.end()
 
     assert np.array_equal(previewVoxels(aStage.scan), inScan(blob() > 0.5))
-    assert aStage.status == "Expert 2, 8 samples: 0.05 ml above 0.50."
+    assert aStage.status == "Tighter of four, 8 samples: 0.05 ml above 0.50."
     assert np.array_equal(aStage.voxels(), TUMOR)
     assert not aStage.editor.logic().CanUndo()
 
@@ -264,7 +264,7 @@ def test_dragging_the_threshold_starts_no_run(aStage, aLogic):
 
 
 def test_a_second_run_takes_the_place_of_the_first_preview(aStage, aLogic):
-    for expert in ("consensus", "Expert 2"):
+    for expert in ("consensus", "Tighter of four"):
         aStage.choose(aStage.options.expertCombo, expert)
         run(aStage)
         assert not previews()
@@ -432,12 +432,12 @@ def test_undoing_an_earlier_edit_keeps_the_preview(aStage, aLogic):
 def test_the_settings_come_back_with_the_parameters(aStage):
     for name, value in (("Samples", 12), ("MarginMm", 4.5), ("Operation", "subtract")):
         aStage.setParameter(name, value)
-    aStage.setParameter("Expert", "Expert 3")
+    aStage.setParameter("Expert", "Wider of four")
     options = aStage.options
     assert options.samplesSpinBox.value == 12
     assert options.marginSpinBox.value == pytest.approx(4.5)
     assert options.operationCombo.currentText == "Subtract"
-    assert options.expertCombo.currentText == "Expert 3"
+    assert options.expertCombo.currentText == "Wider of four"
     other = Stage(scan=aStage.scan)
     other.close()
 
@@ -477,13 +477,13 @@ def waitUntil(condition, seconds=20.0):
 @pytest.mark.alone
 def test_a_run_through_the_real_logic_is_previewed_and_applied(aStage, aLogicWithAFakeWorker):
     aLogicWithAFakeWorker("normal")
-    aStage.choose(aStage.options.expertCombo, "Expert 1")
+    aStage.choose(aStage.options.expertCombo, "Tightest of four")
 
     run(aStage)
     longest = waitUntil(lambda: not aStage.proposal.running)
 
     assert longest < 0.1
-    assert aStage.status.startswith("Expert 1, 8 samples")
+    assert aStage.status.startswith("Tightest of four, 8 samples")
     shown = previewVoxels(aStage.scan)
     assert shown.any()
     aStage.apply("replace")

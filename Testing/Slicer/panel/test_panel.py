@@ -41,7 +41,10 @@ def test_it_opens_on_the_volume_in_view_with_everyone_ticked(panel, ui, volume):
     assert ui.inputSelector.currentNode() is volume
     assert ui.expertsTable.rowCount == len(read_card().answers)
     assert ui.expertsCountLabel.text == "5 of 5 will be drawn"
-    assert [ui.expertsTable.item(row, 0).text() for row in range(2)] == ["Consensus", "Expert 1"]
+    assert [ui.expertsTable.item(row, 0).text() for row in range(2)] == [
+        "Consensus",
+        "Tightest of four",
+    ]
 
 
 def test_a_long_name_does_not_make_the_panel_wider(panel, ui, volume):
@@ -68,7 +71,7 @@ def test_the_notice_of_the_model_stands_above_everything(ui):
 
 
 def test_experts_without_a_description_are_said_to_be_predicted(ui):
-    assert ui.expertsTable.item(1, 1).text() == "predicted in the style of Expert 1"
+    assert ui.expertsTable.item(1, 1).text() == "predicted in the style of Tightest of four"
 
 
 def test_a_volume_that_is_loaded_later_is_taken(widget, scene):
@@ -117,14 +120,14 @@ def test_another_modality_than_the_models_is_said_before_running(panel, ui, volu
 
 
 def test_ticks_travel_both_ways_and_everyone_is_an_empty_list(panel, ui):
-    tick(panel, "consensus", "Expert 2")
-    assert list(panel.parameters.experts) == ["consensus", "Expert 2"]
+    tick(panel, "consensus", "Tighter of four")
+    assert list(panel.parameters.experts) == ["consensus", "Tighter of four"]
     assert ui.expertsCountLabel.text == "2 of 5 will be drawn"
 
     ui.allExpertsButton.click()
     assert list(panel.parameters.experts) == []
 
-    panel.parameters.experts = ["Expert 4"]
+    panel.parameters.experts = ["Widest of four"]
     assert ui.expertsCountLabel.text == "1 of 5 will be drawn"
 
 

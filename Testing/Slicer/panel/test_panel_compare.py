@@ -40,7 +40,7 @@ def test_the_section_for_comparing_comes_with_the_first_result(panel, ui):
 def test_each_drawing_has_a_line_with_its_volume_and_its_range(compared, ui):
     cells = [ui.resultsTable.item(1, column).text() for column in range(4)]
 
-    assert cells[:2] == ["Expert 1", "100 %"]
+    assert cells[:2] == ["Tightest of four", "100 %"]
     assert cells[2].endswith(" ml")
     assert " to " in cells[3]
 
@@ -49,10 +49,13 @@ def test_a_name_that_a_tag_cannot_hold_finds_its_line_all_the_same(compared, ui)
     from DiffOSegLib.scene.SegmentTags import EXPERT, addTags
 
     drawn = compared.parameters.resultSegmentation.GetSegmentation()
-    addTags(drawn.GetSegment("expert-1"), {EXPERT: "検査 | B"})
-    table, row = compared.parameters.resultTable, list(drawn.GetSegmentIDs()).index("expert-1")
+    addTags(drawn.GetSegment("tightest-of-four"), {EXPERT: "検査 | B"})
+    table, row = (
+        compared.parameters.resultTable,
+        list(drawn.GetSegmentIDs()).index("tightest-of-four"),
+    )
     names = [table.GetCellText(n, 0) for n in range(table.GetNumberOfRows())]
-    table.SetCellText(names.index("Expert 1"), 0, "検査 | B")
+    table.SetCellText(names.index("Tightest of four"), 0, "検査 | B")
     compared._compare.update()
 
     assert ui.resultsTable.item(row, 2).text().endswith(" ml")
@@ -62,7 +65,7 @@ def test_a_key_shows_one_alone_and_the_same_key_again_all(compared):
     everyone = visible(compared)
 
     compared._compare.showAlone(2)
-    assert visible(compared) == ["expert-2"]
+    assert visible(compared) == ["tighter-of-four"]
     compared._compare.showAlone(0)
     assert visible(compared) == ["consensus"]
     compared._compare.showAlone(0)
@@ -79,7 +82,7 @@ def test_the_keys_do_it_and_u_is_the_disagreement(compared, ui):
         shortcut.activated.emit()
 
     press("4")
-    assert visible(compared) == ["expert-4"]
+    assert visible(compared) == ["widest-of-four"]
     press("0")
     assert visible(compared) == ["consensus"]
     press("0")
@@ -90,7 +93,7 @@ def test_the_keys_do_it_and_u_is_the_disagreement(compared, ui):
 
 def test_a_click_on_a_line_does_the_same(compared, ui):
     ui.resultsTable.cellClicked.emit(3, 0)
-    assert visible(compared) == ["expert-3"]
+    assert visible(compared) == ["wider-of-four"]
     ui.resultsTable.cellClicked.emit(3, 1)
     assert len(visible(compared)) == 5
 

@@ -83,5 +83,5 @@ def test_picture_of_the_panel_beside_the_grid(panel, folder, tmp_path):
     assert saveBesideViews(frame, folder / "panel_and_views.png", tmp_path)
 
     expert = panel.ui.resultsTable.item(1, 0).text()
-    assert expert == "Expert 1"
+    assert expert == "Tightest of four"
     assert slicer.app.layoutManager().sliceWidget("DiffOSeg1") is not None

@@ -145,7 +145,7 @@ def test_a_run_that_is_left_to_the_model_is_called_nothing_else(panel, ui):
     assert tagsOf(panel, "Preset") == {"standard"}
     assert tagsOf(panel, "PresenceGiven") == {""}
     assert tagsOf(panel, "PresenceMeans") == {"share of samples"}
-    told = "Expert 1 marks anything in 100 % of the samples."
+    told = "Tightest of four marks anything in 100 % of the samples."
     assert told in ui.resultsTable.item(1, 1).toolTip()
 
 
@@ -176,7 +176,7 @@ def test_what_the_fast_kind_predicts_is_called_a_probability(panel, ui):
 
     assert ui.resultsTable.horizontalHeaderItem(1).text() == "Presence"
     assert ui.resultsTable.item(1, 1).text() == "100 %"
-    told = "Expert 1 marks anything: 100 %, as the model predicts."
+    told = "Tightest of four marks anything: 100 %, as the model predicts."
     assert told in ui.resultsTable.item(1, 1).toolTip()
     assert tagsOf(panel, "PresenceMeans") == {"probability"}
 

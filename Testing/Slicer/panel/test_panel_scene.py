@@ -61,7 +61,7 @@ def imported(panel, path, **parameters):
 def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path):
     ui = panel.ui
     ui.samplesSpinBox.value, ui.stepsSpinBox.value, ui.seedSpinBox.value = 2, 4, 77
-    tick(panel, "consensus", "Expert 3")
+    tick(panel, "consensus", "Wider of four")
     choose(ui.deviceComboBox, "cpu")
     ui.probabilityMapsCheckBox.checked = False
     ui.applyButton.click()
@@ -72,7 +72,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
 
     parameters = panel.parameters
     assert (parameters.samples, parameters.steps, parameters.seed) == (2, 4, 77)
-    assert list(parameters.experts) == ["consensus", "Expert 3"]
+    assert list(parameters.experts) == ["consensus", "Wider of four"]
     assert parameters.device == "cpu"
     assert not parameters.probabilityMaps
     assert parameters.inputVolume.GetName() == "CT"
@@ -126,11 +126,11 @@ def test_an_unknown_model_gives_way_to_the_default_one(panel, tmp_path):
 
 
 def test_unknown_experts_are_left_out_with_a_sentence(panel, tmp_path):
-    panel.parameters.experts = ["consensus", "Dr. Gone", "Expert 1"]
+    panel.parameters.experts = ["consensus", "Dr. Gone", "Tightest of four"]
 
     reread(tmp_path / "experts.mrb")
 
-    assert list(panel.parameters.experts) == ["consensus", "Expert 1"]
+    assert list(panel.parameters.experts) == ["consensus", "Tightest of four"]
     assert "Dr. Gone" in panel.ui.warningsLabel.text
 
 

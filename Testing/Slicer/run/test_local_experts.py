@@ -114,7 +114,7 @@ def test_files_are_those_of_whom_is_asked_and_was_taught_here(local):
     one, other = aTaughtExpert("Ann"), aTaughtExpert("Bo")
     card = local.cardFor("")
     assert local.filesFor(card, card.answers) == (one.path, other.path)
-    assert local.filesFor(card, (CONSENSUS, "Expert 1", "Bo")) == (other.path,)
+    assert local.filesFor(card, (CONSENSUS, "Tightest of four", "Bo")) == (other.path,)
     with pytest.raises(InputError, match="Gone"):
         local.filesFor(card, (CONSENSUS, "Dr. Gone"))
 

@@ -43,14 +43,14 @@ def parameters(logic, volume):
 
 
 def test_a_request_freezes_all_that_the_panel_shows(logic, parameters, volume):
-    parameters.experts = ["Expert 2", "consensus"]
+    parameters.experts = ["Tighter of four", "consensus"]
     parameters.samples, parameters.steps, parameters.seed = 5, 12, 7
     parameters.device = "cpu"
 
     request = logic.requestFrom(parameters)
 
     assert request == request_for(
-        volume, experts=("consensus", "Expert 2"), samples=5, steps=12, seed=7, device="cpu"
+        volume, experts=("consensus", "Tighter of four"), samples=5, steps=12, seed=7, device="cpu"
     )
     parameters.samples = 9
     assert request.samples == 5
@@ -91,7 +91,7 @@ def test_a_region_node_becomes_a_box_in_lps(logic, parameters, volume):
 
 
 def test_experts_that_the_model_does_not_know_are_refused(logic, parameters):
-    parameters.experts = ["Expert 1", "Dr Nobody"]
+    parameters.experts = ["Tightest of four", "Dr Nobody"]
 
     with pytest.raises(InputError, match="Dr Nobody"):
         logic.requestFrom(parameters)
@@ -114,7 +114,7 @@ def test_a_run_is_prepared_goes_on_and_ends(logic, volume):
     assert run.end.kind == "done"
     assert run.end.sentence == "Done."
     assert run.run.outcome is run.end
-    assert [e.expert for e in run.events if e.kind == "result"] == ["consensus", "Expert 1"]
+    assert [e.expert for e in run.events if e.kind == "result"] == ["consensus", "Tightest of four"]
     fractions = [e.fraction for e in run.events if e.kind == "progress"]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
@@ -131,7 +131,7 @@ def test_the_sink_begins_takes_each_expert_step_by_step_and_finishes(logic, volu
         *each,
         "addExpert consensus",
         *each,
-        "addExpert Expert 1",
+        "addExpert Tightest of four",
         "finish",
     ]
 
@@ -176,7 +176,7 @@ def test_later_results_wait_until_earlier_ones_are_in_the_scene(logic, volume):
     told = [(e.kind, e.expert) for e in run.events if e.kind in ("result", "progress")]
     consensus = told.index(("result", "consensus"))
     assert all(expert == "consensus" for _, expert in told[:consensus])
-    assert all(expert == "Expert 1" for _, expert in told[consensus + 1 :])
+    assert all(expert == "Tightest of four" for _, expert in told[consensus + 1 :])
 
 
 def test_cancel_before_the_worker_is_asked_ends_at_once_and_starts_no_worker(logic, volume):

@@ -49,7 +49,9 @@ def request_of_two(reading):
     center = geometryOf(reading.volume).index_to_point(np.argwhere(drawn).mean(0)[::-1])
     half = np.array([15, 15, 2])
     region = Box(tuple(center - half), tuple(center + half))
-    return request_for(reading.volume, region=region, steps=3, experts=("consensus", "Expert 1"))
+    return request_for(
+        reading.volume, region=region, steps=3, experts=("consensus", "Tightest of four")
+    )
 
 
 def test_a_run_with_the_default_model_never_holds_the_application(logic, request_of_two, results):
@@ -58,7 +60,7 @@ def test_a_run_with_the_default_model_never_holds_the_application(logic, request
     assert first.end.kind == "done", first.end
     assert first.kinds.count("result") == 2
     segments = results.segmentationNode.GetSegmentation()
-    assert segments.GetSegmentIDs() == ("consensus", "expert-1")
+    assert segments.GetSegmentIDs() == ("consensus", "tightest-of-four")
     assert folder_of(results.segmentationNode) == folder_of(results.tableNode) != ""
     assert left_folders() == []
     assert never_held(first.ticks)

@@ -73,7 +73,7 @@ def a_job(tmp_path):
     """A folder with the part of a job that the fake worker reads."""
     folder = tmp_path / "a job of Müller"
     folder.mkdir()
-    job = {"start": [0, 0, 0], "size": [10, 8, 6], "experts": ["consensus", "Expert 1"]}
+    job = {"start": [0, 0, 0], "size": [10, 8, 6], "experts": ["consensus", "Tightest of four"]}
     (folder / "job.json").write_text(json.dumps({**job, "samples": 2}))
     return {"do": "run", "id": "job", "folder": str(folder)}
 
@@ -102,7 +102,7 @@ def test_a_run_tells_its_beginning_progress_results_and_end(a_conversation, a_jo
 
     assert (kinds[0], kinds[-1]) == ("started", "done")
     assert (kinds.count("result"), kinds.count("progress")) == (2, 40)
-    probability = np.load(Path(a_job["folder"]) / "probability_expert-1.npy")
+    probability = np.load(Path(a_job["folder"]) / "probability_tightest-of-four.npy")
     assert probability.shape == (6, 8, 10)
 
 

@@ -449,7 +449,7 @@ class TestEachStep:
 
         observeResults(slicer.mrmlScene)
         volumeNode = aScan((512, 512, 64), (0.7, 0.7, 2.5))
-        card = aCard("Expert 1", "Expert 2", "Expert 3", "Expert 4")
+        card = aCard("Tightest of four", "Tighter of four", "Wider of four", "Widest of four")
         run = FinishedRun(tmp_path, (100, 110, 20), (92, 92, 26), card)
         steps, longest = run.steps(sinkFor(volumeNode)), 0.0
         while True:

@@ -59,10 +59,10 @@ def test_pairs_that_are_in_the_table_do_not_come_twice(logic):
 def test_what_the_model_drew_is_no_case_unless_somebody_has_edited_it(logic):
     from DiffOSegLib.scene.SegmentTags import EXPERT
 
-    _, drawn = a_case(1, {"Expert 1": a_mask(), "Corrected": a_mask()})
-    for segmentID, kind in (("Expert 1", "AUTOMATIC"), ("Corrected", "SEMIAUTOMATIC")):
+    _, drawn = a_case(1, {"Tightest of four": a_mask(), "Corrected": a_mask()})
+    for segmentID, kind in (("Tightest of four", "AUTOMATIC"), ("Corrected", "SEMIAUTOMATIC")):
         segment = drawn.GetSegmentation().GetSegment(segmentID)
-        segment.SetTag(EXPERT, "Expert 1")
+        segment.SetTag(EXPERT, "Tightest of four")
         segment.SetTag("DICOM.SegmentAlgorithmType", kind)
 
     logic.addAllPairs()

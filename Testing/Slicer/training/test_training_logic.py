@@ -141,7 +141,7 @@ def test_it_tells_how_far_it_is(ready):
     assert shares[-1] == 1
     points = [e.point for e in followed.events if e.kind == "point"]
     assert [point["step"] for point in points] == [5, 10, 15, 20]
-    assert points[0]["best_name"] == "Expert 2"
+    assert points[0]["best_name"] == "Tighter of four"
     assert max(followed.ticks) < 0.2
 
 
@@ -157,13 +157,13 @@ def test_the_worker_gets_what_was_drawn_and_nothing_of_the_patient(ready):
             asked["text"] = (folder / "training.json").read_text()
 
     parameters = ready.getParameterNode()
-    parameters.description, parameters.seed, parameters.corrects = "MD", 7, "Expert 2"
+    parameters.description, parameters.seed, parameters.corrects = "MD", 7, "Tighter of four"
     parameters.device = "cpu"
     FollowedTraining(ready, listener=look).to_the_end()
 
     job, case = asked["job"], asked["case"]
     assert (job.expert.name, job.expert.description) == ("Dr Ä", "MD")
-    assert (job.seed, job.corrects, job.device) == (7, "Expert 2", "cpu")
+    assert (job.seed, job.corrects, job.device) == (7, "Tighter of four", "cpu")
     assert job.model == str(read_card().path)
     assert [one.name for one in job.cases] == ["1", "2", "3"]
     np.testing.assert_array_equal(case.masks["Dr Ä"], a_mask())

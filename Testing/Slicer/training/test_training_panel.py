@@ -332,7 +332,7 @@ def test_the_command_lines_are_what_the_command_line_takes(panel, ui, stage):
 
     from diffoseg.commands.command_line import _parser
 
-    panel.parameters.corrects = "Expert 2"
+    panel.parameters.corrects = "Tighter of four"
     lines = [line for line in ui.commandsText.plainText.splitlines() if f"train {stage}" in line]
     assert len(lines) == 1
     words = shlex.split(lines[0])
@@ -535,7 +535,7 @@ def test_choices_and_cases_come_back_with_a_saved_scene(three, tmp_path):
     ui = three.ui
     ui.seedSpinBox.value = 7
     ui.descriptionLineEdit.text = "reads chests"
-    choose(ui.startComboBox, "Expert 2")
+    choose(ui.startComboBox, "Tighter of four")
     path = tmp_path / "scene.mrb"
     assert slicer.mrmlScene.WriteToMRB(str(path), None)
     slicer.mrmlScene.Clear(False)
@@ -548,7 +548,7 @@ def test_choices_and_cases_come_back_with_a_saved_scene(three, tmp_path):
     assert len(three.logic.rows()) == 3
     assert ui.expertNameLineEdit.text == "Reader A"
     assert ui.seedSpinBox.value == 7
-    assert ui.startComboBox.currentText.startswith("Expert 2")
+    assert ui.startComboBox.currentText.startswith("Tighter of four")
     assert names(three, 0) == [FINE] * 3
 
 
@@ -581,7 +581,7 @@ def test_the_experts_to_start_from_are_the_models(panel, ui):
     assert texts[0] == "The average expert"
     assert [t.partition(",")[0] for t in texts[1:]] == [f"Expert {n}" for n in range(1, 5)]
     ui.startComboBox.setCurrentIndex(2)
-    assert panel.parameters.corrects == "Expert 2"
+    assert panel.parameters.corrects == "Tighter of four"
 
 
 def test_a_scene_that_asks_for_a_model_that_is_not_here_is_told_so(panel, ui):

@@ -21,7 +21,7 @@ def plot(scene):
     return made
 
 
-def a_point(step, loss=0.5, dice=0.8, consensus=0.79, best=0.81, best_name="Expert 3"):
+def a_point(step, loss=0.5, dice=0.8, consensus=0.79, best=0.81, best_name="Wider of four"):
     return {"step": step, "loss": loss, "dice": dice, "consensus": consensus, "best": best,
             "best_name": best_name}  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_the_experts_dice_the_loss_and_two_flat_lines_are_drawn_over_the_steps(p
 
     assert drawn(curves["Reader A"]) == ([0, 10], [0.79, 0.85])
     assert drawn(curves["Consensus"]) == ([0, 10], [0.79, 0.79])
-    assert drawn(curves["Expert 3, the best of the known"]) == ([0, 10], [0.81, 0.81])
+    assert drawn(curves["Wider of four, the best of the known"]) == ([0, 10], [0.81, 0.81])
     assert drawn(curves["Loss, 1 at its highest"]) == ([0, 10], [1, 0.25])
     assert curves["Consensus"].GetColor() == pytest.approx(CONSENSUS_COLOR)
     assert chartNode().GetTitle() == "Teaching Reader A"
@@ -106,7 +106,7 @@ def test_the_next_expert_begins_anew_with_the_same_nodes(plot):
     plot.begin("Reader B")
     assert plot.empty
 
-    plot.add(a_point(3, best_name="Expert 1"))
+    plot.add(a_point(3, best_name="Tightest of four"))
 
     assert slicer.mrmlScene.GetNumberOfNodes() == before
     assert drawn(series()["Reader B"]) == ([3], [0.8])

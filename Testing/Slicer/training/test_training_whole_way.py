@@ -34,7 +34,7 @@ SEGMENT = "Nodule"
 EXPERT = replace(style_population(2, 1)[0], name=NAME)
 COHORT = PhantomCohort(seed=20265, cases=4, experts=(EXPERT,), size=(10, 96, 96))
 SAMPLES, SEED = (8, 7) if KEPT else (2, 7)
-OTHERS = (CONSENSUS, "Expert 1", "Expert 2")
+OTHERS = (CONSENSUS, "Tightest of four", "Tighter of four")
 FRESH = 16  # drawings of the same expert, to compare with
 
 pytestmark = [
