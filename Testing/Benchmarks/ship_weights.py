@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from diffoseg.cohorts.order_statistics import OF_FOUR
 from diffoseg.model.cards import DEFAULT_MODEL
 from diffoseg.model.model import load_model
 from diffoseg.model.stored import save_model
@@ -31,7 +32,8 @@ def main() -> int:
     arguments = parser.parse_args()
     model = load_model(arguments.run / "model.safetensors")
     training = {"notice": NOTICE, **model.metadata.training, "history": arguments.history}
-    model = replace(model, metadata=replace(model.metadata, training=training))
+    panel = OF_FOUR if model.panel.names == OF_FOUR.names else model.panel
+    model = replace(model, panel=panel, metadata=replace(model.metadata, training=training))
     path = MODELS / f"{arguments.name}.safetensors"
     save_model(model, path, dtype=torch.float16)
     shutil.copyfile(arguments.run / CURVE, MODELS / f"{arguments.name}-training.png")

@@ -25,8 +25,7 @@ OF_FOUR = ExpertPanel(
     [
         Expert(
             f"{name} of four",
-            f"A law, not a person: the {rank} by volume of four drawings of each lesion, by whoever"
-            " drew it; no drawing counts as empty, chance breaks ties.",
+            f"A law, not a person: the {rank} of four readers' drawings of a lesion",
         )
         for name, rank in (
             ("Tightest", "smallest"),

@@ -67,11 +67,13 @@ def test_names_are_shown_as_they_are_also_where_they_look_like_html(panel, ui, s
 
 
 def test_the_notice_of_the_model_stands_above_everything(ui):
-    assert ui.noticeLabel.text == "For demonstration and testing, not for clinical use."
+    assert ui.noticeLabel.text == read_card().notice
+    assert "not for clinical use" in ui.noticeLabel.text
 
 
 def test_experts_without_a_description_are_said_to_be_predicted(ui):
-    assert ui.expertsTable.item(1, 1).text() == "predicted in the style of Tightest of four"
+    choose(ui.modelComboBox, "diffoseg-phantom")
+    assert ui.expertsTable.item(1, 1).text() == "predicted in the style of Expert 1"
 
 
 def test_a_volume_that_is_loaded_later_is_taken(widget, scene):

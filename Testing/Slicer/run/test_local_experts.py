@@ -87,7 +87,7 @@ def test_an_expert_of_another_model_is_left_out(local):
 
 def test_an_expert_with_the_name_of_one_of_the_models_own_is_left_out(local, experts):
     expert = load_expert(aTaughtExpert().path)
-    save_expert(renamed(expert, "EXPERT 2"), experts / "by hand.expert.safetensors")
+    save_expert(renamed(expert, "TIGHTER OF FOUR"), experts / "by hand.expert.safetensors")
     local.library().delete(local.library().cards()[0])
     assert local.cardFor("").answers == read_card().answers
 
