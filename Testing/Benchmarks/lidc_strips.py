@@ -62,10 +62,10 @@ class Nodule:
 def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
     """Yield the nodules of some folds."""
     grey = defaultdict(list)
-    for row in _rows(folder / "slices.csv"):
+    for row in rows_of(folder / "slices.csv"):
         grey[row["nodule"]].append(row)
     with zipfile.ZipFile(folder / "strips.zip") as strips:
-        for row in _rows(folder / "nodules.csv"):
+        for row in rows_of(folder / "nodules.csv"):
             if int(row["fold"]) not in folds:
                 continue
             name, edge = row["nodule"], int(row["size"])
@@ -110,7 +110,7 @@ def slices_of_strips(
     random = np.random.default_rng(seed)
     drew = Counter(
         person
-        for row in _rows(folder / "nodules.csv")
+        for row in rows_of(folder / "nodules.csv")
         if int(row["fold"]) in folds
         for person in _persons(row)
     )
@@ -171,7 +171,8 @@ class _Found:
         )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
