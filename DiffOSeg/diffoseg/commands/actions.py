@@ -89,9 +89,10 @@ def evaluate(arguments: Namespace) -> None:
     from ..evaluation.bounds import humans, oracle
     from ..evaluation.evaluate import MEASURES, evaluate
     from ..evaluation.phantoms import ModelPredictor, truth_slices
+    from ..model.cards import PHANTOMS
     from ..model.model import load_model
 
-    model = load_model(arguments.weights).to(chosen_device(arguments.device))
+    model = load_model(arguments.weights or PHANTOMS).to(chosen_device(arguments.device))
     reach = model.calibration.reach
     sampler, steps = sampler_of(arguments.preset, model.metadata, reach, arguments.steps)
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
