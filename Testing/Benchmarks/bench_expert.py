@@ -41,7 +41,7 @@ def main() -> int:
     from bench_expert_tasks import Bench
 
     from diffoseg.device.allocator import keep_freed_memory
-    from diffoseg.model.cards import find_model
+    from diffoseg.model.cards import PHANTOMS, find_model
     from diffoseg.model.model import load_model
     from diffoseg.model.stored import content_hash
 
@@ -49,7 +49,7 @@ def main() -> int:
     keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    base = load_model(find_model(arguments.weights)).to(arguments.device)
+    base = load_model(find_model(arguments.weights or PHANTOMS)).to(arguments.device)
     if base.fast is None:
         sys.exit("These weights are of the paper's kind. Give some of the fast kind.")
     rows = Rows(arguments.work, identity(content_hash(base), base), arguments.part)
