@@ -61,10 +61,10 @@ class Nodule:
 def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
     """Yield the nodules of some folds."""
     grey = defaultdict(list)
-    for row in _rows(folder / "slices.csv"):
+    for row in rows_of(folder / "slices.csv"):
         grey[row["nodule"]].append(row)
     with zipfile.ZipFile(folder / "strips.zip") as strips:
-        for row in _rows(folder / "nodules.csv"):
+        for row in rows_of(folder / "nodules.csv"):
             if int(row["fold"]) not in folds:
                 continue
             name, edge = row["nodule"], int(row["size"])
@@ -108,7 +108,7 @@ def slices_of_strips(
     random = np.random.default_rng(seed)
     drew = Counter(
         person
-        for row in _rows(folder / "nodules.csv")
+        for row in rows_of(folder / "nodules.csv")
         if int(row["fold"]) in folds
         for person in _persons(row)
     )
@@ -169,7 +169,8 @@ class _Found:
         )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a table by column."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 

@@ -26,6 +26,12 @@ _EDGE = 150.0  # HU over which a contour decision saturates
 _KNOT = 3.0  # mm between the corners of a polygonal contour, and of the wobble of a hand
 _TRAITS = 9
 
+FAINTEST = -650.0  # HU; what is fainter is drawn as if it were of this
+_BRIGHTEST = 4.0  # mm² that show how bright a core is
+_UNSEEN = 100.0  # HU over the lung that nobody notices
+_STEEPNESS = 2.0
+_SURE_AREA = 10.0
+
 
 @dataclass(frozen=True)
 class Style:
@@ -133,6 +139,9 @@ class View:
         seen: smoothed HU, float32, (K, h, w).
         zones: by structure, bool, (K, h, w).
         solid_area: mm² of visibly solid core on each slice, (K,).
+        solid: HU of what counts as solid on each slice, float32, (K,).
+        steepness: log odds of drawing on a slice, for each e-fold of its solid area.
+        sure_area: mm² of solid area at which those are a style's detection.
         window: where (h, w) lies in (J, I).
         shape: (K, J, I) of the volume.
         spacing: mm along (x, y, z).
@@ -141,21 +150,41 @@ class View:
     seen: np.ndarray
     zones: dict[str, np.ndarray]
     solid_area: np.ndarray
+    solid: np.ndarray
     window: tuple[slice, slice]
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    steepness: float = 2.5
+    sure_area: float = 30.0
 
     @classmethod
     def of(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
         """Return the expert's view of ``scene``, whose voxels are ``spacing`` mm apart."""
-        window = _around(np.logical_or.reduce(list(scene.zones.values())), spacing)
-        eye = (0.0, _EYE / spacing[1], _EYE / spacing[0])
-        seen = gaussian_filter(scene.hu, eye, truncate=3)[:, *window]
-        zones = {name: zone[:, *window] for name, zone in scene.zones.items()}
+        window, seen, zones = _looked_at(scene, spacing)
         halfway = (GROUND_GLASS + SOLID) / 2
         solidness = np.clip((seen - GROUND_GLASS) / (2 * (halfway - GROUND_GLASS)), 0, 1)
         area = (solidness * zones["core"]).sum((1, 2)) * spacing[0] * spacing[1]
-        return cls(seen, zones, area, window, _shape(scene.hu), spacing)
+        solid = np.full(len(seen), SOLID, np.float32)
+        return cls(seen, zones, area, solid, window, _shape(scene.hu), spacing)
+
+    @classmethod
+    def by_contrast(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
+        """Return the view of somebody who judges a nodule by its contrast with the lung around it.
+
+        What is solid is as bright as the brightest of the core on the slice itself: a contour
+        halfway is halfway up the edge that is seen there, of a faint nodule as of a solid one. A
+        slice is the more conspicuous the more contrast it shows, as mm² of solid tissue.
+        """
+        window, seen, zones = _looked_at(scene, spacing)
+        pixel = spacing[0] * spacing[1]
+        brightest = np.where(zones["core"], seen, -np.inf).reshape(len(seen), -1)
+        few = max(int(_BRIGHTEST / pixel), 1)
+        top = np.sort(brightest, axis=1)[:, -few:].clip(PARENCHYMA).mean(1)
+        solid = np.clip(top, FAINTEST, SOLID).astype(np.float32)
+        contrast = (seen - PARENCHYMA - _UNSEEN) / (SOLID - PARENCHYMA - _UNSEEN)
+        area = (np.clip(contrast, 0, 1) * zones["core"]).sum((1, 2)) * pixel
+        steep = {"steepness": _STEEPNESS, "sure_area": _SURE_AREA}
+        return cls(seen, zones, area, solid, window, _shape(scene.hu), spacing, **steep)
 
     def at(self, here: slice) -> Self:
         """Return the view of some of the slices alone."""
@@ -164,12 +193,13 @@ class View:
             seen=self.seen[here],
             zones={name: zone[here] for name, zone in self.zones.items()},
             solid_area=self.solid_area[here],
+            solid=self.solid[here],
             shape=(len(self.solid_area[here]), *self.shape[1:]),
         )
 
     def presence(self, style: Style) -> np.ndarray:
         """Return the probability, (K,), that the expert draws anything on each slice."""
-        odds = style.detection + 2.5 * np.log((self.solid_area + 0.05) / 30.0)
+        odds = style.detection + self.steepness * np.log((self.solid_area + 0.05) / self.sure_area)
         return 1 / (1 + np.exp(-odds))
 
     def paste(self, drawings: np.ndarray) -> np.ndarray:
@@ -177,6 +207,16 @@ class View:
         whole = np.zeros((len(drawings), *self.shape), bool)
         whole[:, :, *self.window] = drawings
         return whole
+
+
+def _looked_at(
+    scene: Scene, spacing: tuple[float, float, float]
+) -> tuple[tuple[slice, slice], np.ndarray, dict[str, np.ndarray]]:
+    """Return the window round the structures, and what is seen of image and zones through it."""
+    window = _around(np.logical_or.reduce(list(scene.zones.values())), spacing)
+    eye = (0.0, _EYE / spacing[1], _EYE / spacing[0])
+    seen = gaussian_filter(scene.hu, eye, truncate=3)[:, *window]
+    return window, seen, {name: zone[:, *window] for name, zone in scene.zones.items()}
 
 
 def _shape(array: np.ndarray) -> tuple[int, int, int]:
@@ -280,9 +320,10 @@ def _decide(view: View, style: Style, latents: Latents, d: int) -> np.ndarray:
     lobes = zones["lobe a"] | zones["lobe b"]
     chosen = (zones["lobe a"] & latents.lobe_a[d]) | (zones["lobe b"] & latents.lobe_b[d])
     place = np.float32(style.threshold + style.drift * latents.drift[d])
-    lung_solid = np.float32(PARENCHYMA) + place * np.float32(SOLID - PARENCHYMA)
+    solid = view.solid[:, None, None]
+    lung_solid = np.float32(PARENCHYMA) + place * (solid - np.float32(PARENCHYMA))
     lung_glass = np.float32(PARENCHYMA) + place * np.float32(GROUND_GLASS - PARENCHYMA)
-    glass_solid = np.float32(GROUND_GLASS) + place * np.float32(SOLID - GROUND_GLASS)
+    glass_solid = np.float32(GROUND_GLASS) + place * (solid - np.float32(GROUND_GLASS))
     threshold = np.where(chosen, lung_glass, np.where(lobes, glass_solid, lung_solid))
     within = (zones["core"] | chosen) & ~(zones["vessel"] | zones["focus"])
     within |= (zones["vessel"] & latents.vessel[d]) | (zones["focus"] & latents.focus[d])
