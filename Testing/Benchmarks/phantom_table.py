@@ -94,7 +94,6 @@ def table(lesions: Iterable[Lesion]) -> dict[str, tuple[float, ...]]:
     found = [_Measured.of(lesion) for lesion in lesions if lesion.masks.any()]
     slices, pairs = np.concatenate([each.slice_counts for each in found]), _joined(found, "pairs")
     volumes = _joined(found, "four")
-    gate = np.concatenate([each.gates for each in found])
     diameters = np.array([each.diameter for each in found])
     margin = [
         np.concatenate([each.present for each in found if each.margin == word] or [np.array([])])
@@ -104,13 +103,13 @@ def table(lesions: Iterable[Lesion]) -> dict[str, tuple[float, ...]]:
         _shares([each.readers for each in found]),
         _shares(slices),
         np.quantile(diameters, (0.1, 0.5, 0.9)),
-        (_mean(np.concatenate([e.all_pairs for e in found])), _mean(_joined(found, "present"))),
+        (_mean(_joined(found, "all_pairs")), _mean(_joined(found, "present"))),
         (_mean(_joined(found, "dice")), _mean(pairs[:, 0])),
         (np.median(volumes) if len(volumes) else np.nan,),
         (_mean(pairs[:, 1]), _mean(pairs[:, 2])),
-        (100 * _mean(pairs[:, 3]),),
-        (_mean(gate),),
-        (_mean(pairs[:, 4]),),
+        (100 * _mean(_joined(found, "crossing")),),
+        (_mean(_joined(found, "gates")),),
+        (_mean(pairs[:, 3]),),
         tuple(map(_mean, margin)),
     )
     return {
@@ -133,9 +132,10 @@ class _Measured:
         diameter: of the sphere of the mean volume, mm.
         all_pairs, present, dice: 1 - IoU of slices, of both present, and their Dice.
         four: largest over smallest volume, one number where all four marked, else none.
-        pairs: (P, 5) of present pairs: 3-D Dice, mean surface distance, HD95, whether they cross
-            deeply, by how much an end differs.
-        gates: what thresholding costs, of each slice that three or more marked.
+        pairs: (P, 4) of present pairs: 3-D Dice, mean surface distance, HD95, by how much an end
+            differs.
+        crossing: whether each pair present on a slice crosses deeply.
+        gates: what thresholding costs, of each slice that all marked.
         margin: "poor", "sharp" or neither, of a nodule of _MARGIN_MM.
     """
 
@@ -147,6 +147,7 @@ class _Measured:
     dice: np.ndarray
     four: np.ndarray
     pairs: np.ndarray
+    crossing: np.ndarray
     gates: np.ndarray
     margin: str
 
@@ -168,9 +169,9 @@ class _Measured:
             present=distances[both],
             dice=dice[both],
             four=np.array([four] if four is not None else []),
-            pairs=np.array(pairs).reshape(-1, 5),
-            gates=np.array([_left_out(drawn) for k in range(masks.shape[1])
-                            if len(drawn := masks[:, k][masks[:, k].any((1, 2))]) >= 3]),
+            pairs=np.array(pairs).reshape(-1, 4),
+            crossing=_crossings(masks, lesion.spacing),
+            gates=_gates(masks),
             margin=lesion.margin if right_size else "",
         )
 
@@ -215,10 +216,8 @@ def _slice_pairs(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _pair(a: np.ndarray, b: np.ndarray, spacing: tuple[float, float, float]) -> list[float]:
-    """Return (3-D Dice, mean surface distance, HD95, crossing, difference of an end)."""
+    """Return (3-D Dice, mean surface distance, HD95, difference of an end)."""
     dice = 2 * (a & b).sum() / (a.sum() + b.sum())
-    to_a, to_b = (distance_transform_edt(~each, spacing) for each in (a, b))
-    crossing = min(float((to_b * a).max()), float((to_a * b).max())) > DEEP_MM
     edges = [_surface(each) for each in (a, b)]
     to_edge = [distance_transform_edt(~edge, spacing) for edge in edges]
     there, back = to_edge[1][edges[0]], to_edge[0][edges[1]]
@@ -226,7 +225,19 @@ def _pair(a: np.ndarray, b: np.ndarray, spacing: tuple[float, float, float]) -> 
     ends = [np.flatnonzero(each.any((1, 2)))[[0, -1]] for each in (a, b)]
     apart = float(np.abs(ends[0] - ends[1]).mean()) * spacing[0]
     hd95 = max(float(np.quantile(there, 0.95)), float(np.quantile(back, 0.95)))
-    return [float(dice), float(both.mean()), hd95, float(crossing), apart]
+    return [float(dice), float(both.mean()), hd95, apart]
+
+
+def _crossings(masks: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """Return for pairs present on a slice whether each has a point further than DEEP_MM outside."""
+    found = []
+    for drawn in masks.transpose(1, 0, 2, 3):
+        present = [mask for mask in drawn if mask.any()]
+        away = [distance_transform_edt(~mask, spacing[1:]) for mask in present]
+        for i, j in combinations(range(len(present)), 2):
+            beyond = (away[j][present[i]].max(), away[i][present[j]].max())
+            found.append(min(beyond) > DEEP_MM)
+    return np.array(found, bool)
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:
@@ -237,24 +248,31 @@ def _surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~inner
 
 
-def _left_out(drawn: np.ndarray) -> float:
-    """Return how much further level sets of the others lie from each drawing than the others do.
+def _gates(masks: np.ndarray) -> np.ndarray:
+    """Return for slices that all marked how much worse level sets do than the others' drawings."""
+    drawn = masks.transpose(1, 0, 2, 3)
+    return np.array([_left_out(each) for each in drawn if each.any((1, 2)).all()])
 
-    Each in turn is left out of the drawings (n, H, W). E d(others, it) is what the others' own
-    drawings reach, E d(level sets of their mean, it) what a threshold does; both less half of the
-    distances among themselves, as in the energy distance.
+
+def _left_out(drawn: np.ndarray) -> float:
+    """Return the excess of the energy distance of level sets, each of (n, H, W) left out in turn.
+
+    The others' level sets, and the others' own drawings, are compared with the one left out: twice
+    the mean distance to it, less the mean distance between two different ones of their own.
     """
     flat = drawn.reshape(len(drawn), -1)
     excess = []
     for left_out in range(len(flat)):
         truth, others = flat[left_out : left_out + 1], np.delete(flat, left_out, 0)
-        levels = np.sort(others, axis=0)[::-1]
+        levels = np.sort(others, axis=0)
         excess.append(_energy(levels, truth) - _energy(others, truth))
     return float(np.mean(excess))
 
 
 def _energy(masks: np.ndarray, truth: np.ndarray) -> float:
-    return 2 * float(_distances(masks, truth).mean()) - float(_distances(masks, masks).mean())
+    count = len(masks)
+    among = _distances(masks, masks).sum() / (count * (count - 1))
+    return 2 * float(_distances(masks, truth).mean()) - float(among)
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ LEAST_DIAMETER = 3.0  # mm
 _LARGEST_DIAMETER = 24.0
 _LAYER = 1.0  # mm between the layers of which a slice is the mean
 _HILUM = 75.0  # mm from the nodule
-_TREES = 0.33  # vessels with their branches that begin in each ml
+_TREES = 0.7  # vessels with their branches that begin in each ml
 _POOR, _SHARP = 0.65, 0.4  # scale of the edge, mm, from which on and up to which it is called so
 
 
@@ -62,7 +62,7 @@ def render_chest(rng: np.random.Generator, size: Size, spacing: Spacing) -> Scen
     middle = (np.array(fine) - 1) / 2 + jitter / steps
     offsets = offsets_of(fine, steps, middle)
 
-    diameter = min(3.0 + rng.lognormal(np.log(2.5), 1.1), _LARGEST_DIAMETER)
+    diameter = min(2.8 + rng.lognormal(np.log(2.0), 1.1), _LARGEST_DIAMETER)
     wall = _wall(rng, diameter / 2)
     weights, levels, tags = _nodule(rng, diameter / 2, offsets, wall)
     lung = PARENCHYMA + rng.normal(0, 18)
@@ -95,7 +95,7 @@ def _nodule(
     """Return each structure's weight in 0..1, its HU, and tags."""
     kind = str(rng.choice(("solid", "part-solid", "ground-glass"), p=(0.76, 0.1, 0.14)))
     flat = rng.uniform(0.8, 1.2)
-    edge = float(np.clip(rng.lognormal(np.log(0.42), 0.5), 0.2, 0.3 * radius + 0.2))
+    edge = float(min((0.3 + 0.045 * radius) * rng.lognormal(0, 0.4), 1.3))
     roughness = 0.1 * rng.lognormal(0, 0.4)
     across = rng.normal(size=3) * (0.4, 1.0, 1.0)
     across /= np.linalg.norm(across)
@@ -152,7 +152,7 @@ def _add_vessels(
         outward = start - hilum
         heading = outward / np.linalg.norm(outward) + rng.normal(size=3) * (0.5, 0.45, 0.45)
         near = np.clip(1.4 - np.linalg.norm(outward) / 110, 0.4, 1.3)  # large ones at the hilum
-        thick = float(np.clip(rng.lognormal(np.log(0.75), 0.45) * near, 0.3, 2.6))
+        thick = float(np.clip(rng.lognormal(np.log(0.7), 0.5) * near, 0.3, 2.6))
         _add_tree(rng, hu, offsets, start, heading, thick, level, radius + 1.5, wall)
 
 

@@ -41,6 +41,11 @@ _PASSING_SEED = 0x9A55
 
 _SCENE, _CASE, _TRUTH, ENUMERATED, _PASSING = range(5)  # what a stream of random numbers is for
 
+_DEFAULTS: dict[str, dict[str, object]] = {
+    NODULES: {"experts": READERS, "size": (20, 96, 96), "spacing": (0.7, 0.7, 1.25)},
+    CROSSING: {"experts": DEFAULT_EXPERTS, "size": (12, 96, 96), "spacing": (0.7, 0.7, 2.0)},
+}
+
 _NODULES_STREAM = 101  # beside the crossing kind's 0 and shifts
 
 SHIFTS: dict[str, Recipe] = {
@@ -68,8 +73,9 @@ class PhantomCohort(Sequence[Case]):
         draws: cases per patient: the same volume, drawn again by every expert.
         passing: how many others draw each case besides, different ones of a population of
             POPULATION from case to case; a network learns from them how experts vary.
-        size: (K, J, I) voxels.
-        spacing: mm along (x, y, z).
+        size: (K, J, I) voxels; by default 67 mm in plane and about 25 mm of slices.
+        spacing: mm along (x, y, z); by default 0.7 mm in plane, slices of 1.25 mm as half of
+            LIDC-IDRI's are at most, of 2 mm for the crossing kind.
         shift: None, or what differs from the training distribution: "noise" (another scanner),
             "nodule" (another type of nodule) or "experts" (unseen ones of the same population). The
             crossing kind alone can be shifted.
@@ -80,28 +86,28 @@ class PhantomCohort(Sequence[Case]):
 
     seed: int = 0
     cases: int = 64
-    experts: tuple[Style, ...] = ()
+    experts: tuple[Style, ...] = None  # type: ignore[assignment]  # by kind
     draws: int = 1
     passing: int = 0
-    size: Size = (12, 96, 96)
-    spacing: Spacing = (0.7, 0.7, 2.0)
+    size: Size = None  # type: ignore[assignment]  # by kind
+    spacing: Spacing = None  # type: ignore[assignment]  # by kind
     shift: str | None = None
     kind: str = NODULES
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"There is no kind {self.kind!r}. Choose from {', '.join(KINDS)}.")
+        for name, default in _DEFAULTS[self.kind].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
         if self.shift is not None and self.shift not in SHIFTS:
             raise InputError(f"There is no shift {self.shift!r}. Choose from {', '.join(SHIFTS)}.")
         if self.shift is not None and self.kind != CROSSING:
             raise InputError(f"Phantoms of kind {self.kind!r} cannot be shifted; {CROSSING!r} can.")
-        if min(self.cases, self.draws, *self.size) < 1:
-            raise InputError("A phantom cohort needs at least one case, draw and voxel.")
+        if min(self.cases, self.draws, *self.size, len(self.experts)) < 1:
+            raise InputError("A phantom cohort needs at least one case, draw, voxel and expert.")
         if not 0 <= self.passing <= POPULATION:
             raise InputError(f"From 0 to {POPULATION} experts can pass by, not {self.passing}.")
-        if not self.experts:
-            named = DEFAULT_EXPERTS if self.kind == CROSSING else READERS
-            object.__setattr__(self, "experts", named)
         if self.shift == "experts":
             unseen = style_population(self.seed, len(self.experts))
             object.__setattr__(self, "experts", unseen)

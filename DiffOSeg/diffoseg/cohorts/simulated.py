@@ -27,10 +27,13 @@ _KNOT = 3.0  # mm between the corners of a polygonal contour, and of the wobble 
 _TRAITS = 9
 
 FAINTEST = -650.0  # HU; what is fainter is drawn as if it were of this
-_BRIGHTEST = 4.0  # mm² that show how bright a core is
+_LEAST_DOUBT = 40.0  # HU
+_EDGE_SHARE = 0.45
+_BRIGHTEST = 4.0  # mm²
 _UNSEEN = 100.0  # HU over the lung that nobody notices
-_STEEPNESS = 2.0
+_STEEPNESS = 2.5
 _SURE_AREA = 10.0
+_REACH = 0.7
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,12 @@ class View:
         seen: smoothed HU, float32, (K, h, w).
         zones: by structure, bool, (K, h, w).
         solid_area: mm² of visibly solid core on each slice, (K,).
-        solid: HU of what counts as solid on each slice, float32, (K,).
+        solid, glass: HU of what counts as solid and as ground glass on each slice, float32, (K,).
+        edge_share: of the step that a contour follows, over which its place is in doubt; 0 for a
+            fixed number of HU.
         steepness: log odds of drawing on a slice, for each e-fold of its solid area.
         sure_area: mm² of solid area at which those are a style's detection.
+        reach: how far, in saturated decisions, the hand may stray; below 1 it leaves no islands.
         window: where (h, w) lies in (J, I).
         shape: (K, J, I) of the volume.
         spacing: mm along (x, y, z).
@@ -151,11 +157,14 @@ class View:
     zones: dict[str, np.ndarray]
     solid_area: np.ndarray
     solid: np.ndarray
+    glass: np.ndarray
     window: tuple[slice, slice]
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    edge_share: float = 0.0
     steepness: float = 2.5
     sure_area: float = 30.0
+    reach: float = np.inf
 
     @classmethod
     def of(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
@@ -164,27 +173,39 @@ class View:
         halfway = (GROUND_GLASS + SOLID) / 2
         solidness = np.clip((seen - GROUND_GLASS) / (2 * (halfway - GROUND_GLASS)), 0, 1)
         area = (solidness * zones["core"]).sum((1, 2)) * spacing[0] * spacing[1]
-        solid = np.full(len(seen), SOLID, np.float32)
-        return cls(seen, zones, area, solid, window, _shape(scene.hu), spacing)
+        solid, glass = (np.full(len(seen), level, np.float32) for level in (SOLID, GROUND_GLASS))
+        return cls(seen, zones, area, solid, glass, window, _shape(scene.hu), spacing)
 
     @classmethod
     def by_contrast(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
         """Return the view of somebody who judges a nodule by its contrast with the lung around it.
 
-        What is solid is as bright as the brightest of the core on the slice itself: a contour
+        What is solid is as bright as the brighter part of the core on the slice itself: a contour
         halfway is halfway up the edge that is seen there, of a faint nodule as of a solid one. A
         slice is the more conspicuous the more contrast it shows, as mm² of solid tissue.
         """
         window, seen, zones = _looked_at(scene, spacing)
         pixel = spacing[0] * spacing[1]
-        brightest = np.where(zones["core"], seen, -np.inf).reshape(len(seen), -1)
-        few = max(int(_BRIGHTEST / pixel), 1)
-        top = np.sort(brightest, axis=1)[:, -few:].clip(PARENCHYMA).mean(1)
-        solid = np.clip(top, FAINTEST, SOLID).astype(np.float32)
+        halo = (zones["lobe a"] | zones["lobe b"]) & ~zones["core"]
+        solid = np.clip(_brighter(seen, zones["core"], pixel), FAINTEST, SOLID)
+        glass = np.clip(_brighter(seen, halo, pixel), FAINTEST, GROUND_GLASS)
+        nodule = zones["core"] | halo
         contrast = (seen - PARENCHYMA - _UNSEEN) / (SOLID - PARENCHYMA - _UNSEEN)
-        area = (np.clip(contrast, 0, 1) * zones["core"]).sum((1, 2)) * pixel
-        steep = {"steepness": _STEEPNESS, "sure_area": _SURE_AREA}
-        return cls(seen, zones, area, solid, window, _shape(scene.hu), spacing, **steep)
+        area = (np.clip(contrast, 0, 1) * nodule).sum((1, 2)) * pixel
+        return cls(
+            seen,
+            zones,
+            area,
+            solid,
+            glass,
+            window,
+            _shape(scene.hu),
+            spacing,
+            edge_share=_EDGE_SHARE,
+            steepness=_STEEPNESS,
+            sure_area=_SURE_AREA,
+            reach=_REACH,
+        )
 
     def at(self, here: slice) -> Self:
         """Return the view of some of the slices alone."""
@@ -194,6 +215,7 @@ class View:
             zones={name: zone[here] for name, zone in self.zones.items()},
             solid_area=self.solid_area[here],
             solid=self.solid[here],
+            glass=self.glass[here],
             shape=(len(self.solid_area[here]), *self.shape[1:]),
         )
 
@@ -217,6 +239,20 @@ def _looked_at(
     eye = (0.0, _EYE / spacing[1], _EYE / spacing[0])
     seen = gaussian_filter(scene.hu, eye, truncate=3)[:, *window]
     return window, seen, {name: zone[:, *window] for name, zone in scene.zones.items()}
+
+
+def _brighter(seen: np.ndarray, zone: np.ndarray, pixel: float) -> np.ndarray:
+    """Return the mean HU, (K,) float32, of the brightest part of a zone on each slice.
+
+    That part is a quarter of the zone, or _BRIGHTEST mm² where the zone is small.
+    """
+    ranked = np.sort(np.where(zone, seen, -np.inf).reshape(len(seen), -1), axis=1)[:, ::-1]
+    means = np.full(len(seen), PARENCHYMA, np.float32)
+    for k, count in enumerate(zone.sum((1, 2))):
+        if count:
+            part = max(int(count) // 4, int(_BRIGHTEST / pixel), 1)
+            means[k] = ranked[k, : min(part, int(count))].mean()
+    return means
 
 
 def _shape(array: np.ndarray) -> tuple[int, int, int]:
@@ -320,14 +356,16 @@ def _decide(view: View, style: Style, latents: Latents, d: int) -> np.ndarray:
     lobes = zones["lobe a"] | zones["lobe b"]
     chosen = (zones["lobe a"] & latents.lobe_a[d]) | (zones["lobe b"] & latents.lobe_b[d])
     place = np.float32(style.threshold + style.drift * latents.drift[d])
-    solid = view.solid[:, None, None]
-    lung_solid = np.float32(PARENCHYMA) + place * (solid - np.float32(PARENCHYMA))
-    lung_glass = np.float32(PARENCHYMA) + place * np.float32(GROUND_GLASS - PARENCHYMA)
-    glass_solid = np.float32(GROUND_GLASS) + place * (solid - np.float32(GROUND_GLASS))
-    threshold = np.where(chosen, lung_glass, np.where(lobes, glass_solid, lung_solid))
+    solid, glass = view.solid[:, None, None], view.glass[:, None, None]
+    lung = np.float32(PARENCHYMA)
+    inner = np.where(chosen, glass, solid)
+    outer = np.where(lobes & ~chosen, glass, lung)
+    threshold = outer + place * (inner - outer)
     within = (zones["core"] | chosen) & ~(zones["vessel"] | zones["focus"])
     within |= (zones["vessel"] & latents.vessel[d]) | (zones["focus"] & latents.focus[d])
-    return np.where(within, np.clip((view.seen - threshold) / np.float32(_EDGE), -1, 1), -1)
+    doubt = view.edge_share * (inner - outer) if view.edge_share else np.float32(_EDGE)
+    inside = (view.seen - threshold) / np.maximum(doubt, np.float32(_LEAST_DOUBT))
+    return np.where(within, np.clip(inside, -1, 1), -1)
 
 
 def _contour(
@@ -339,7 +377,8 @@ def _contour(
     rows, cols = _knots(view)
     n_rows, n_cols = decision.shape[1:]
     wobble = _between(latents.wobble[d], rows, n_rows, axis=1)
-    smooth += np.float32(style.wobble) * _between(wobble, cols, n_cols, axis=2)
+    stray = np.float32(style.wobble) * _between(wobble, cols, n_cols, axis=2)
+    smooth += np.clip(stray, -view.reach, view.reach)
     if not latents.polygon[d]:
         return smooth
     for axis, count, step, phase in (
