@@ -19,7 +19,7 @@ from .shapes import Offsets, Size, add_tube, blob, field, inside, offsets_of, tu
 AIR, FAT, MUSCLE, MARROW, CORTEX = -1000.0, -105.0, 45.0, 190.0, 650.0  # HU
 
 LEAST_DIAMETER = 3.0  # mm
-_LARGEST_DIAMETER = 24.0
+_LARGEST_DIAMETER = 22.0
 _LAYER = 1.0  # mm between the layers of which a slice is the mean
 _HILUM = 75.0  # mm from the nodule
 _TREES = 0.7  # vessels with their branches that begin in each ml
@@ -62,7 +62,7 @@ def render_chest(rng: np.random.Generator, size: Size, spacing: Spacing) -> Scen
     middle = (np.array(fine) - 1) / 2 + jitter / steps
     offsets = offsets_of(fine, steps, middle)
 
-    diameter = min(2.8 + rng.lognormal(np.log(2.0), 1.1), _LARGEST_DIAMETER)
+    diameter = min(2.6 + rng.lognormal(np.log(2.2), 0.93), _LARGEST_DIAMETER)
     wall = _wall(rng, diameter / 2)
     weights, levels, tags = _nodule(rng, diameter / 2, offsets, wall)
     lung = PARENCHYMA + rng.normal(0, 18)
@@ -95,7 +95,7 @@ def _nodule(
     """Return each structure's weight in 0..1, its HU, and tags."""
     kind = str(rng.choice(("solid", "part-solid", "ground-glass"), p=(0.76, 0.1, 0.14)))
     flat = rng.uniform(0.8, 1.2)
-    edge = float(min((0.3 + 0.045 * radius) * rng.lognormal(0, 0.4), 1.3))
+    edge = float(min((0.24 + 0.045 * radius) * rng.lognormal(0, 0.4), 0.85))
     roughness = 0.1 * rng.lognormal(0, 0.4)
     across = rng.normal(size=3) * (0.4, 1.0, 1.0)
     across /= np.linalg.norm(across)
@@ -103,8 +103,7 @@ def _nodule(
     along /= np.linalg.norm(along)
     levels = {"core": rng.uniform(-30, 70)}
     if kind == "ground-glass":
-        levels["core"] = rng.uniform(-660, -420)
-        edge = 1.3 * edge + 0.2
+        levels["core"] = rng.uniform(-620, -400)
     elif rng.random() < 0.08:
         levels["core"] = rng.uniform(200, 600)  # calcified
     weights = {}

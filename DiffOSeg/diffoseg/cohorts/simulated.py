@@ -30,10 +30,13 @@ FAINTEST = -650.0  # HU; what is fainter is drawn as if it were of this
 _LEAST_DOUBT = 40.0  # HU
 _EDGE_SHARE = 0.45
 _BRIGHTEST = 4.0  # mm²
+_KEEN_EYE = 0.4  # mm
 _UNSEEN = 100.0  # HU over the lung that nobody notices
-_STEEPNESS = 2.5
+_STEEPNESS = 2.8
 _SURE_AREA = 10.0
-_REACH = 0.7
+_REACH = 0.62
+_OWN = 0.7  # weight of a slice's own area beside the nodule's largest
+_CEILING = 0.985
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ class View:
             fixed number of HU.
         steepness: log odds of drawing on a slice, for each e-fold of its solid area.
         sure_area: mm² of solid area at which those are a style's detection.
+        ceiling: probability of marking what nobody can fail to see.
         reach: how far, in saturated decisions, the hand may stray; below 1 it leaves no islands.
         window: where (h, w) lies in (J, I).
         shape: (K, J, I) of the volume.
@@ -165,11 +169,12 @@ class View:
     steepness: float = 2.5
     sure_area: float = 30.0
     reach: float = np.inf
+    ceiling: float = 1.0
 
     @classmethod
     def of(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
         """Return the expert's view of ``scene``, whose voxels are ``spacing`` mm apart."""
-        window, seen, zones = _looked_at(scene, spacing)
+        window, seen, zones = _looked_at(scene, spacing, _EYE)
         halfway = (GROUND_GLASS + SOLID) / 2
         solidness = np.clip((seen - GROUND_GLASS) / (2 * (halfway - GROUND_GLASS)), 0, 1)
         area = (solidness * zones["core"]).sum((1, 2)) * spacing[0] * spacing[1]
@@ -184,14 +189,15 @@ class View:
         halfway is halfway up the edge that is seen there, of a faint nodule as of a solid one. A
         slice is the more conspicuous the more contrast it shows, as mm² of solid tissue.
         """
-        window, seen, zones = _looked_at(scene, spacing)
+        window, seen, zones = _looked_at(scene, spacing, _KEEN_EYE)
         pixel = spacing[0] * spacing[1]
         halo = (zones["lobe a"] | zones["lobe b"]) & ~zones["core"]
-        solid = np.clip(_brighter(seen, zones["core"], pixel), FAINTEST, SOLID)
-        glass = np.clip(_brighter(seen, halo, pixel), FAINTEST, GROUND_GLASS)
+        solid = _brightness(seen, zones["core"], pixel, SOLID)
+        glass = _brightness(seen, halo, pixel, GROUND_GLASS)
         nodule = zones["core"] | halo
         contrast = (seen - PARENCHYMA - _UNSEEN) / (SOLID - PARENCHYMA - _UNSEEN)
-        area = (np.clip(contrast, 0, 1) * nodule).sum((1, 2)) * pixel
+        area = (np.clip(contrast, 0, 1) * nodule).sum((1, 2)) * pixel + 0.05
+        area = area**_OWN * area.max() ** (1 - _OWN)
         return cls(
             seen,
             zones,
@@ -205,6 +211,7 @@ class View:
             steepness=_STEEPNESS,
             sure_area=_SURE_AREA,
             reach=_REACH,
+            ceiling=_CEILING,
         )
 
     def at(self, here: slice) -> Self:
@@ -222,7 +229,7 @@ class View:
     def presence(self, style: Style) -> np.ndarray:
         """Return the probability, (K,), that the expert draws anything on each slice."""
         odds = style.detection + self.steepness * np.log((self.solid_area + 0.05) / self.sure_area)
-        return 1 / (1 + np.exp(-odds))
+        return self.ceiling / (1 + np.exp(-odds))
 
     def paste(self, drawings: np.ndarray) -> np.ndarray:
         """Return drawings (D, K, h, w) on the whole volume, (D, K, J, I)."""
@@ -232,27 +239,26 @@ class View:
 
 
 def _looked_at(
-    scene: Scene, spacing: tuple[float, float, float]
+    scene: Scene, spacing: tuple[float, float, float], eye_mm: float
 ) -> tuple[tuple[slice, slice], np.ndarray, dict[str, np.ndarray]]:
     """Return the window round the structures, and what is seen of image and zones through it."""
     window = _around(np.logical_or.reduce(list(scene.zones.values())), spacing)
-    eye = (0.0, _EYE / spacing[1], _EYE / spacing[0])
+    eye = (0.0, eye_mm / spacing[1], eye_mm / spacing[0])
     seen = gaussian_filter(scene.hu, eye, truncate=3)[:, *window]
     return window, seen, {name: zone[:, *window] for name, zone in scene.zones.items()}
 
 
-def _brighter(seen: np.ndarray, zone: np.ndarray, pixel: float) -> np.ndarray:
-    """Return the mean HU, (K,) float32, of the brightest part of a zone on each slice.
+def _brightness(seen: np.ndarray, zone: np.ndarray, pixel: float, most: float) -> np.ndarray:
+    """Return how bright a zone is where it is brightest, HU, the same on all slices, (K,) float32.
 
-    That part is a quarter of the zone, or _BRIGHTEST mm² where the zone is small.
+    On a slice that is the mean of its brightest quarter, or of _BRIGHTEST mm² where it is small.
     """
-    ranked = np.sort(np.where(zone, seen, -np.inf).reshape(len(seen), -1), axis=1)[:, ::-1]
-    means = np.full(len(seen), PARENCHYMA, np.float32)
-    for k, count in enumerate(zone.sum((1, 2))):
-        if count:
-            part = max(int(count) // 4, int(_BRIGHTEST / pixel), 1)
-            means[k] = ranked[k, : min(part, int(count))].mean()
-    return means
+    brightest = FAINTEST
+    for values in (slice_seen[here] for slice_seen, here in zip(seen, zone, strict=True)):
+        if len(values):
+            part = max(len(values) // 4, int(_BRIGHTEST / pixel), 1)
+            brightest = max(brightest, float(np.sort(values)[-part:].mean()))
+    return np.full(len(seen), min(brightest, most), np.float32)
 
 
 def _shape(array: np.ndarray) -> tuple[int, int, int]:
