@@ -22,7 +22,7 @@ LEAST_DIAMETER = 3.0  # mm
 _LARGEST_DIAMETER = 22.0
 _LAYER = 1.0  # mm between the layers of which a slice is the mean
 _HILUM = 75.0  # mm from the nodule
-_TREES = 0.7  # vessels with their branches that begin in each ml
+_TREES = 0.28  # vessels with their branches that begin in each ml
 _POOR, _SHARP = 0.65, 0.4  # scale of the edge, mm, from which on and up to which it is called so
 
 
@@ -66,10 +66,11 @@ def render_chest(rng: np.random.Generator, size: Size, spacing: Spacing) -> Scen
     wall = _wall(rng, diameter / 2)
     weights, levels, tags = _nodule(rng, diameter / 2, offsets, wall)
     lung = PARENCHYMA + rng.normal(0, 18)
-    hu = np.full(fine, lung, np.float32)
-    _add_vessels(rng, hu, offsets, steps, diameter / 2, wall)
+    contrast = np.zeros(fine, np.float32)
+    _add_vessels(rng, contrast, offsets, steps, diameter / 2, wall)
     for name, weight in weights.items():
-        np.maximum(hu, lung + weight * np.float32(levels[name] - lung), out=hu)
+        np.maximum(contrast, weight * np.float32(levels[name] - PARENCHYMA), out=contrast)
+    hu = contrast + np.float32(lung)
     if wall is not None:
         depth = wall.depth(offsets)
         _add_wall(rng, hu, offsets, depth, wall, steps)
@@ -134,35 +135,36 @@ def _nodule(
 
 def _add_vessels(
     rng: np.random.Generator,
-    hu: np.ndarray,
+    contrast: np.ndarray,
     offsets: Offsets,
     steps: np.ndarray,
     radius: float,
     wall: _Wall | None,
 ) -> None:
     """Draw vessels that run from the hilum, fork and taper, and pass the nodule at a distance."""
-    half = np.array(hu.shape) * steps / 2
+    half = np.array(contrast.shape) * steps / 2
     angle = rng.uniform(0, 2 * np.pi)
     from_wall = np.array([rng.normal(0, 0.3), np.sin(angle), np.cos(angle)])
     hilum = -_HILUM * (wall.toward if wall is not None else from_wall)
     level = float(rng.choice((rng.uniform(20, 60), rng.uniform(100, 180)), p=(0.6, 0.4)))
+    peak = level - PARENCHYMA
     for _ in range(rng.poisson(_TREES * np.prod(2 * half) / 1000)):
-        start = rng.uniform(-half - 6, half + 6)
-        outward = start - hilum
-        heading = outward / np.linalg.norm(outward) + rng.normal(size=3) * (0.5, 0.45, 0.45)
-        near = np.clip(1.4 - np.linalg.norm(outward) / 110, 0.4, 1.3)  # large ones at the hilum
-        thick = float(np.clip(rng.lognormal(np.log(0.7), 0.5) * near, 0.3, 2.6))
-        _add_tree(rng, hu, offsets, start, heading, thick, level, radius + 1.5, wall)
+        aim = rng.uniform(-half, half)
+        outward = (aim - hilum) / np.linalg.norm(aim - hilum)
+        start = aim - outward * rng.uniform(10, 60)  # mostly outside, so that few begin in view
+        heading = outward + rng.normal(size=3) * (0.25, 0.2, 0.2)
+        thick = float(np.clip(rng.lognormal(np.log(0.85), 0.4), 0.4, 2.4))
+        _add_tree(rng, contrast, offsets, start, heading, thick, peak, radius + 1.5, wall)
 
 
 def _add_tree(
     rng: np.random.Generator,
-    hu: np.ndarray,
+    contrast: np.ndarray,
     offsets: Offsets,
     start: np.ndarray,
     heading: np.ndarray,
     thick: float,
-    level: float,
+    peak: float,
     keep_away: float,
     wall: _Wall | None,
 ) -> None:
@@ -176,11 +178,9 @@ def _add_tree(
     path = path if clear.all() else path[: int(np.argmin(clear))]
     if len(path) < 2:
         return
-    low = float(hu.min())
-    lifted = hu - np.float32(low)
-    add_tube(lifted, offsets, path, thick, 0.85 * thick, peak=level - low)
-    np.add(lifted, np.float32(low), out=hu)
-    if thick < 0.45:
+    add_tube(contrast, offsets, path, thick, 0.85 * thick, peak=peak)
+    beyond = [abs(p) > abs(axis).max() + 10 for p, axis in zip(path[-1], offsets, strict=True)]
+    if thick < 0.4 or any(beyond):
         return
     side = rng.normal(size=3)
     side -= heading * (side @ heading)
@@ -188,9 +188,8 @@ def _add_tree(
     for share, turn in ((0.82, 0.35), (rng.uniform(0.45, 0.75), -rng.uniform(0.5, 1.0))):
         onward = path[-1] - path[-2]
         onward = onward / np.linalg.norm(onward) + turn * side
-        _add_tree(
-            rng, hu, offsets, path[-1], onward, share * thick, level, keep_away, wall
-        )
+        narrow = share * thick
+        _add_tree(rng, contrast, offsets, path[-1], onward, narrow, peak, keep_away, wall)
 
 
 def _add_wall(

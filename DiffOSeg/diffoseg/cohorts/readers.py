@@ -26,7 +26,7 @@ def reader(name: str, description: str, traits: np.ndarray) -> Style:
     return Style(
         name,
         description,
-        threshold=float(np.clip(0.5 + 0.042 * tight, 0.3, 0.7)),
+        threshold=float(np.clip(0.44 + 0.042 * tight, 0.3, 0.7)),
         lobes=(0.04, 0.04, 0.92),
         vessel=0.04,
         focus=0.1,
