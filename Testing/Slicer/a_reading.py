@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
-from diffoseg.cohorts.phantom import PhantomCohort
+from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
 from diffoseg.experts.panel import CONSENSUS
 
 _DRAWS = 16  # of each expert, for the probabilities
@@ -48,7 +48,7 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
 @cache
 def _phantom(size, index):
     """Return a cohort, one case of it, and by how much the experts' probabilities differ."""
-    cohort = PhantomCohort(size=size)
+    cohort = PhantomCohort(size=size, kind=CROSSING)
     probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
     return cohort, cohort[index], np.std(probabilities, axis=0)
 

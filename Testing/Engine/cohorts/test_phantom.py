@@ -9,14 +9,14 @@ from scipy.ndimage import gaussian_filter
 
 from diffoseg.cohorts.anatomy import Recipe, render
 from diffoseg.cohorts.calibration import GATE, _mixture_excess, calibrate, level_set_gate
-from diffoseg.cohorts.phantom import PhantomCohort
+from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
 from diffoseg.cohorts.simulated import DEFAULT_EXPERTS, View, draw, draw_latents, style_population
 from diffoseg.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def cohort():
-    return PhantomCohort(seed=5, cases=12)
+    return PhantomCohort(seed=5, cases=12, kind=CROSSING)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def drawings(view, style, draws, seed=0):
 
 def test_a_case_is_the_same_bytes_in_whatever_order_it_is_read(cohort):
     forward = [cohort[i] for i in (0, 1, 2)]
-    other = pickle.loads(pickle.dumps(PhantomCohort(seed=5, cases=30)))
+    other = pickle.loads(pickle.dumps(PhantomCohort(seed=5, cases=30, kind=CROSSING)))
     backward = [other[i] for i in (2, 1, 0)][::-1]
     for a, b in zip(forward, backward, strict=True):
         assert (a.name, a.region, a.tags) == (b.name, b.region, b.tags)
@@ -49,8 +49,8 @@ def test_a_case_is_the_same_bytes_in_whatever_order_it_is_read(cohort):
 
 
 def test_seeds_cases_and_shifts_are_different_volumes(cohort):
-    volumes = [cohort[0], cohort[1], PhantomCohort(seed=6)[0]]
-    volumes += [PhantomCohort(seed=5, shift=shift)[0] for shift in ("noise", "nodule", "experts")]
+    volumes = [cohort[0], cohort[1], PhantomCohort(seed=6, kind=CROSSING)[0]]
+    volumes += [PhantomCohort(seed=5, shift=shift, kind=CROSSING)[0] for shift in ("noise", "nodule", "experts")]
     arrays = [case.volume.array for case in volumes]
     assert all((a != b).mean() > 0.5 for i, a in enumerate(arrays) for b in arrays[:i])
     assert len({case.patient for case in volumes}) == len(volumes)
@@ -88,7 +88,7 @@ def test_other_grids_show_the_same_size_in_millimetres():
 
 
 def test_several_drawings_of_a_patient_share_the_volume_and_differ_in_masks():
-    first, second, other = (PhantomCohort(seed=5, cases=3, draws=2)[i] for i in (0, 1, 2))
+    first, second, other = (PhantomCohort(seed=5, cases=3, draws=2, kind=CROSSING)[i] for i in (0, 1, 2))
     np.testing.assert_array_equal(first.volume.array, second.volume.array)
     assert first.patient == second.patient != other.patient
     assert first.name != second.name
@@ -108,12 +108,12 @@ def test_passing_experts_differ_from_case_to_case_and_leave_the_named_ones_as_th
 
 def test_no_more_experts_can_pass_by_than_there_are():
     with pytest.raises(InputError, match="256"):
-        PhantomCohort(passing=257)
+        PhantomCohort(passing=257, kind=CROSSING)
 
 
 def test_a_shift_nobody_has_heard_of_is_refused():
     with pytest.raises(InputError, match="noise, nodule, experts"):
-        PhantomCohort(shift="weather")
+        PhantomCohort(shift="weather", kind=CROSSING)
 
 
 def test_a_drawing_on_a_slice_depends_on_that_slice_alone(a_view):
@@ -211,7 +211,7 @@ def test_unseen_experts_come_from_a_standard_population():
     thresholds = np.array([style.threshold for style in styles])
     assert thresholds.mean() == pytest.approx(0.5, abs=0.02)
     assert thresholds.std() == pytest.approx(0.1, abs=0.02)
-    assert PhantomCohort(shift="experts").experts[0].name == "Unseen 1"
+    assert PhantomCohort(shift="experts", kind=CROSSING).experts[0].name == "Unseen 1"
 
 
 def test_the_excess_equals_direct_enumeration():
@@ -254,7 +254,7 @@ def test_level_sets_of_the_true_marginals_fail_the_gate_by_far(cohort):
 def test_an_expert_without_crossing_choices_would_not_pass_the_gate():
     # The gate can fail: with neither lobes nor vessel, focus or corners, level sets are the law.
     plain = replace(DEFAULT_EXPERTS[0], lobes=(1.0, 0.0, 0.0), vessel=0.0, focus=0.0, polygon=0.0)
-    excess, _ = level_set_gate(PhantomCohort(seed=5, cases=4, experts=(plain,)), draws=64)
+    excess, _ = level_set_gate(PhantomCohort(seed=5, cases=4, experts=(plain,), kind=CROSSING), draws=64)
     assert excess < GATE
 
 
