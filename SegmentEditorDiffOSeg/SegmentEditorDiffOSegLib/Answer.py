@@ -80,6 +80,10 @@ class AnswerSink:
         ends = zip(start, size, self._volumeSize, strict=True)
         self._cut = tuple((first > 0, first + n < whole) for first, n, whole in ends)
 
+    def addOutline(self, outline: dict[str, Any], folder: Path) -> Iterator[None]:
+        """Take the probabilities before there are drawings: the preview needs no more."""
+        return self.addExpert(outline, folder)
+
     def addExpert(self, result: dict[str, Any], folder: Path) -> Iterator[None]:
         """Take the probabilities, before the run's folder is removed."""
         probability = np.load(Path(folder) / result["probability"])

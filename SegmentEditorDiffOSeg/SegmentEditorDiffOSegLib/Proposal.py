@@ -147,7 +147,9 @@ class Proposal(VTKObservationMixin):
             self._clear()
             self._target = target
             self._watch(target)
-        self.answer, self.threshold = answer, answer.level
+        if self.answer is None or answer.level != self.answer.level:
+            self.threshold = answer.level  # else the reader may have moved it meanwhile
+        self.answer = answer
         self._show()
         self._onChange("")
 

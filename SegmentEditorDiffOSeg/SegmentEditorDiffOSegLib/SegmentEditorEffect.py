@@ -352,7 +352,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         elif event.kind == "progress":
             self._sentence = progress(event)
             options.progressBar.value = round(100 * (event.fraction or 0))
-        elif event.kind != "result":  # which the preview shows
+        elif event.kind not in ("outline", "result"):  # which the preview shows
             shown = event.kind == "done" and self.proposal.answer is not None
             self._sentence = "" if shown else event.sentence
         options.statusLabel.toolTip = event.details

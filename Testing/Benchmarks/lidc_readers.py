@@ -9,7 +9,7 @@ Only slices that somebody marked are scored, as in the literature, but split by 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def main() -> int:
     model = load_model(arguments.model)
     rows = [
         row
-        for seen in _held_out(arguments.strips, model, arguments.every)
+        for seen in held_out(arguments.strips, SEEN_BY_NO_TRAINING, model, arguments.every)
         for row in _scored(seen, ModelPredictor(model), arguments.samples)
     ]
     found = summary(rows)
@@ -66,9 +66,10 @@ def main() -> int:
     return 0
 
 
-def _held_out(folder: Path, model: Model, every: int) -> Iterator[Seen]:
+def held_out(folder: Path, folds: Collection[int], model: Model, every: int) -> Iterator[Seen]:
+    """Yield every so many nodules of some folds as a model sees them."""
     edge = model.metadata.patch
-    for number, nodule in enumerate(nodules(folder, SEEN_BY_NO_TRAINING)):
+    for number, nodule in enumerate(nodules(folder, folds)):
         if number % every:
             continue
         images = INTENSITY.apply(on_model_grid(nodule.hu, nodule.spacing_mm)).astype(np.float32)

@@ -42,7 +42,7 @@ class Nodule:
 
     Attributes:
         name, patient: as in nodules.csv.
-        spacing_mm: of the pixels.
+        spacing_mm, slice_mm: of the pixels, and from slice to slice.
         hu: (S, h, w) float32.
         exact: (S,) bool, whether the grey scale is the scan's own.
         drawings: (READERS, S, h, w) bool, the smallest volume first.
@@ -52,6 +52,7 @@ class Nodule:
     name: str
     patient: str
     spacing_mm: float
+    slice_mm: float
     hu: np.ndarray
     exact: np.ndarray
     drawings: np.ndarray
@@ -84,6 +85,7 @@ def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
                 name,
                 row["patient"],
                 float(row["pixel_spacing_mm"]),
+                float(row["slice_spacing_mm"]),
                 hu.astype(np.float32),
                 exact[:, 0, 0] > 0,
                 drawings[order],
@@ -170,7 +172,7 @@ class _Found:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a table by column."""
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 

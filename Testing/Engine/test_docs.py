@@ -23,6 +23,7 @@ from a_model import a_volume
 from test_architecture import ENGINE, HOMES, MODULES, ROOT, SLICER, own
 
 from diffoseg.cohorts.dicom_series import write_dicom_series
+from diffoseg.cohorts.order_statistics import OF_FOUR
 from diffoseg.commands.command_line import _join_negative, _parser, main
 from diffoseg.experts.panel import ExpertPanel
 from diffoseg.model.cards import DEFAULT_MODEL, FOLDERS_VARIABLE
@@ -339,7 +340,7 @@ def test_the_demo_prints_the_readmes_table_and_the_example_draws_the_same_nodule
     demo = printed("demo", "demo")
     (table,) = (body for body in blocks(README, "") if "range of 8 samples" in body)
     said = rows_of(table)
-    assert list(said) == ["Consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4"] == list(demo)
+    assert list(said) == ["Consensus", *OF_FOUR.names] == list(demo)
     for name, (volume, low, high, presence) in said.items():  # another processor, other roundings
         assert demo[name][0] == pytest.approx(volume, abs=0.1)
         assert demo[name][1:3] == pytest.approx((low, high), abs=0.5)
@@ -350,7 +351,7 @@ def test_the_demo_prints_the_readmes_table_and_the_example_draws_the_same_nodule
     (line,) = command_lines(README)
     arguments = shlex.split(line)
     again = printed(*arguments, "--samples", "2")
-    assert list(again) == ["Consensus", "Expert 2"]
+    assert list(again) == ["Consensus", "Widest of four"]
     for name, (volume, *_) in again.items():
         assert volume == pytest.approx(demo[name][0], abs=0.15)
     out = tmp_path / arguments[arguments.index("--out") + 1]
@@ -375,7 +376,7 @@ QUICKLY = {
     "segment": ["--samples", "1", "--steps", "1"],
     "cohort phantom": ["--cases", "2"],
     "cohort lidc": ["--processes", "1"],
-    "evaluate": ["--cases", "2", "--samples", "2", "--steps", "1"],
+    "evaluate": ["--samples", "2"],
     "train": ["--iterations", "2", "--batch", "2"],
 }
 
@@ -394,7 +395,7 @@ def a_desk(tmp_path, monkeypatch) -> Iterator[Path]:
     """A folder with the files that the pages speak of; the built-in model is a tiny one."""
     models = tmp_path / "models"
     models.mkdir()
-    tiny = replace(a_base(), panel=ExpertPanel.of("Expert 1", "Expert 2"))
+    tiny = replace(a_base(), panel=ExpertPanel.of("Wider of four", "Widest of four"))
     save_model(tiny, models / f"{DEFAULT_MODEL}.safetensors")
     monkeypatch.setenv(FOLDERS_VARIABLE, str(models))
     desk = tmp_path / "desk"

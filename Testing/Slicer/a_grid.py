@@ -9,7 +9,7 @@ import slicer
 from a_reading import aSegmentationOf
 from a_scan import aScan
 
-NAMES = ("Consensus", "Tightest of four", "Tighter of four", "Wider of four", "Widest of four")
+NAMES = ("Consensus", "Expert 1", "Expert 2", "Expert 3", "Expert 4")
 
 
 def cells():

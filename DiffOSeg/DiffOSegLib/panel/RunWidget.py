@@ -191,7 +191,7 @@ class RunWidget:
             self.addNote(event.sentence)
         elif event.kind == "progress":
             self._showProgress(event)
-        elif event.kind == "result" and self._results:
+        elif event.kind in ("outline", "result") and self._results:
             self._onResults(self._results)
         elif event.isLast:
             self._end(event)

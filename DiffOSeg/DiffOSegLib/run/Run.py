@@ -36,12 +36,12 @@ class RunEvent:
     """What a run tells whoever asked for it.
 
     Attributes:
-        kind: "preparing", "progress", "result" and "note" while it goes on; it ends with exactly
-            one of "done", "cancelled" and "error".
+        kind: "preparing", "progress", "outline", "result" and "note" while it goes on; it ends
+            with exactly one of "done", "cancelled" and "error".
         sentence: plain words; in "progress" what is drawn now.
         fraction: of the work that is done, 0..1; None where it is not known.
         secondsLeft: None where it is not known.
-        expert: whose result or progress it is; "" otherwise.
+        expert: whose outline, result or progress it is; "" otherwise.
         details: of an error, for those who look into it: a traceback, the worker's last lines.
     """
 
@@ -63,6 +63,9 @@ class ResultSink(Protocol):
 
     def begin(self, request: RunRequest, started: Message) -> None:
         """Learn what was asked, the region and the experts, before any result."""
+
+    def addOutline(self, outline: Message, folder: Path) -> Iterator[None]:
+        """Take in one expert's outline before there are samples, a step at each next()."""
 
     def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
         """Take in one expert's files, a step at each next()."""
@@ -241,6 +244,9 @@ class Run:
             self._tell(_progress(message))
         elif kind == "note":
             self._tell(RunEvent("note", message["sentence"]))
+        elif kind == "outline":
+            self._work = iter(self._sink.addOutline(message, self._folder))
+            self._afterwards = lambda: self._tell(_result(message))
         elif kind == "result":
             self._work = iter(self._sink.addExpert(message, self._folder))
             self._afterwards = lambda: self._tell(_result(message))
@@ -305,7 +311,7 @@ def _progress(message: Message) -> RunEvent:
 def _result(message: Message) -> RunEvent:
     expert = message["expert"]
     sentence = _("{expert} is in the scene.").format(expert=display_name(expert))
-    return RunEvent("result", sentence, expert=expert)
+    return RunEvent(message["event"], sentence, expert=expert)
 
 
 def _inWords(error: Exception) -> str:

@@ -84,6 +84,7 @@ class SceneResults:
         self._size = _sizeOf(volumeNode)
         self._lattice = ijkToRas(volumeNode)  # in the space of the segmentation
         self._segments: dict[str, slicer.vtkSegment] = {}
+        self._unfinished: dict[str, float] = {}  # outlines' levels
         self.warnings: list[str] = []
         self._abandoned = False
 
@@ -99,8 +100,23 @@ class SceneResults:
         self._warn(sizeWarning(self._volumeNode))
         self._warn(gridWarning(self._options.segmentationNode, self._volumeNode))
 
+    def addOutline(self, outline: Message, folder: Path) -> Iterator[None]:
+        """Add one answer's segment, step by step, before there are samples."""
+        if self._gone():
+            return
+        mask = np.zeros(self._shape, bool)
+        for rows, piece in pieces(folder / outline["probability"], self._shape):
+            mask[rows] = piece > outline["level"]
+            yield
+        if not self._gone():
+            self._addSegment(mask, outline)
+            self._unfinished[outline["expert"]] = outline["level"]
+
     def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
-        """Add one answer, step by step: its segment, and its probability map where asked for."""
+        """Add one answer, step by step: its segment, and its probability map where asked for.
+
+        A segment that is there as an outline takes the place of none: it is completed.
+        """
         if self._gone():
             return
         volume = MapVolume(self._shape)
@@ -111,7 +127,8 @@ class SceneResults:
             yield
         if self._gone():
             return
-        self._addSegment(mask, result)
+        if not self._completed(mask, result):
+            self._addSegment(mask, result)
         yield
         if self._options.probabilityMaps and not self._gone():
             expert = result["expert"]
@@ -124,6 +141,7 @@ class SceneResults:
 
     def finish(self, done: Message, folder: Path) -> Iterator[None]:
         """Add what compares the answers, and write into all nodes how they came about."""
+        self._dropUnfinished()
         self._warn(done["warnings"])
         self._warn(self._movedWarning())
         if self._options.disagreementMap and done["disagreement"]:
@@ -190,6 +208,42 @@ class SceneResults:
         segment = slicer.vtkSegment()
         segment.SetColor(*(float(v) for v in result["color"]))
         segment.AddRepresentation(LABELMAP, self._labelmap(mask))
+        self._tag(segmentation, segment, result)
+        segment.SetName(freeSegmentName(segmentation, display_name(result["expert"])))
+        segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
+        if not segmentation.AddSegment(segment, segmentID):
+            raise DiffOSegError(_("Slicer could not add a segment. Run it into a new one."))
+        self._segments[result["expert"]] = segment
+
+    def _completed(self, mask: np.ndarray, result: Message) -> bool:
+        """Bring the segment of an outline to what is known now; False where there is none.
+
+        Its voxels, which the reader may have edited, are left alone where they are still right.
+        """
+        level = self._unfinished.pop(result["expert"], None)
+        segment, node = self._segments.get(result["expert"]), self.segmentationNode
+        if segment is None or node is None or node.GetScene() is None:
+            return False
+        segmentation = node.GetSegmentation()
+        if not segmentation.GetSegmentIdBySegment(segment):
+            return False
+        with slicer.util.NodeModify(node):
+            if level != result["level"]:
+                segment.AddRepresentation(LABELMAP, self._labelmap(mask))
+            self._tag(segmentation, segment, result)
+        return True
+
+    def _dropUnfinished(self) -> None:
+        """Take away outlines whose samples never came: the table knows nothing of them."""
+        node = self.segmentationNode
+        for expert in self._unfinished:
+            segment = self._segments.pop(expert)
+            if node is not None and node.GetScene() is not None:
+                segmentation = node.GetSegmentation()
+                segmentation.RemoveSegment(segmentation.GetSegmentIdBySegment(segment))
+        self._unfinished.clear()
+
+    def _tag(self, segmentation: Any, segment: slicer.vtkSegment, result: Message) -> None:
         facts = {
             "Samples": result["samples"],
             "Model": self._card.name,
@@ -200,11 +254,6 @@ class SceneResults:
         tagAsAsked(segment, self._asked.presetUsed, self._asked.presence)
         presence = {PRESENCE: f"{result['presence']:.4g}", PRESENCE_MEANS: self._presenceMeans}
         addTags(segment, presence)
-        segment.SetName(freeSegmentName(segmentation, display_name(result["expert"])))
-        segmentID = segmentation.GenerateUniqueSegmentID(result["slug"])
-        if not segmentation.AddSegment(segment, segmentID):
-            raise DiffOSegError(_("Slicer could not add a segment. Run it into a new one."))
-        self._segments[result["expert"]] = segment
 
     def _labelmap(self, mask: np.ndarray) -> slicer.vtkOrientedImageData:
         """Return the box around the mask's voxels, on the volume's own lattice.

@@ -80,15 +80,19 @@ def import_checkpoint(arguments: Namespace) -> None:
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Measure a model on phantoms, beside the best and the human scores that there can be."""
+    """Measure a model on a cohort's readers, or on phantoms beside what is possible there."""
+    if arguments.cohort is not None:
+        _evaluate_cohort(arguments)
+        return
     from ..cohorts.phantom import PhantomCohort
     from ..device.choice import chosen_device
     from ..evaluation.bounds import humans, oracle
     from ..evaluation.evaluate import MEASURES, evaluate
     from ..evaluation.phantoms import ModelPredictor, truth_slices
+    from ..model.cards import PHANTOMS
     from ..model.model import load_model
 
-    model = load_model(arguments.weights).to(chosen_device(arguments.device))
+    model = load_model(arguments.weights or PHANTOMS).to(chosen_device(arguments.device))
     reach = model.calibration.reach
     sampler, steps = sampler_of(arguments.preset, model.metadata, reach, arguments.steps)
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
@@ -103,6 +107,36 @@ def evaluate(arguments: Namespace) -> None:
         for name, scored in columns.items():
             if measure in scored.measures:
                 print(f"  {name:<20} {scored.estimate(measure)}")
+
+
+def _evaluate_cohort(arguments: Namespace) -> None:
+    from ..cohorts.folder import read_cohort
+    from ..device.choice import chosen_device
+    from ..drawing.segmenter import Segmenter
+    from ..evaluation.cohort import HTML, evaluate_cohort, write_page
+    from ..evaluation.readers_page import as_text, sections_of
+    from ..model.model import load_model
+
+    model = load_model(arguments.weights)
+    cohort = read_cohort(arguments.cohort)
+    segmenter = Segmenter(model, device=chosen_device(arguments.device))
+    asked = {"samples": arguments.samples, "seed": arguments.seed, "folder": arguments.out}
+    with Progress() as progress:
+        cases = evaluate_cohort(segmenter, cohort, **asked, progress=progress)
+    patients = len({case.patient for case in cases})
+    lead = [
+        f"{model.metadata.title}, {arguments.samples} samples of each answer.",
+        (
+            f"{sum(len(case.slices) for case in cases)} slices of {len(cases)} cases of {patients}"
+            " patients; [ ] is a 95 % interval over patients."
+        ),
+    ]
+    if arguments.out is not None:
+        write_page(arguments.out, "A model beside the readers of a cohort", lead, cases)
+    print("\n".join(lead))
+    print(as_text(sections_of(cases)))
+    if arguments.out is not None:
+        print(f"Look at {arguments.out / HTML}")
 
 
 def cohort_phantom(arguments: Namespace) -> None:

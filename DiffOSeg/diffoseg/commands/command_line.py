@@ -332,11 +332,26 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 
 def _add_evaluate(group: _Group) -> None:
     parser = _command(
-        group, "evaluate", commands.evaluate, "Measure a model on phantoms whose truth is known."
+        group, "evaluate", commands.evaluate, "Measure a model on readers, or on phantoms."
     )
     parser.add_argument("weights", nargs="?", metavar="WEIGHTS", help="(default: the built-in)")
-    parser.add_argument("--cases", type=int, default=12, metavar="N")
-    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument(
+        "cohort",
+        nargs="?",
+        type=Path,
+        metavar="COHORT",
+        help="a cohort's folder, of patients whom no training saw (default: phantoms)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where the page and the numbers of a cohort go; a stopped evaluation goes on there",
+    )
+    parser.add_argument("--cases", type=int, default=12, metavar="N", help="phantoms (default: 12)")
+    parser.add_argument(
+        "--samples", type=int, default=20, help="of each answer; 19 give 90 %% intervals"
+    )
     _add_effort(parser)
     parser.add_argument("--seed", type=int, default=0)
     _add_device(parser)

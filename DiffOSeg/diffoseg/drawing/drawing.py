@@ -77,6 +77,10 @@ class Drawing(ABC):
     def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:
         """Return what one expert, or the consensus, draws; after a cancel what was complete."""
 
+    def outline(self, canvas: Canvas, name: str) -> Drawn | None:
+        """Return what is known of an answer before any sample of it, or None where nothing is."""
+        return None
+
     def _in_parts(self, count: int, call: Callable[[slice], Answer]) -> list[Answer]:
         """Call the network about ``count`` tiles, as many times as the memory makes necessary."""
         while True:

@@ -91,16 +91,33 @@ class FastDrawing(Drawing):
         return np.asarray(presence[: self.model.known].max(0))
 
     @torch.inference_mode()
+    def outline(self, canvas: Canvas, name: str) -> Drawn | None:
+        """Return an answer's probability and presence, which need no step; of a large canvas None.
+
+        After a cancel nothing.
+        """
+        try:
+            look = self._looked_at(canvas, spoken(name))
+            if len(look.groups) > 1:  # of which only one at a time is kept
+                return None
+            presence = self._as_told(look.presence)
+            marked = self._marked(canvas, look.seen(look.groups[0]), name, presence)
+        except CancelledError:
+            return None
+        return Drawn(
+            np.zeros((0, *canvas.window.size), np.float32), marked, self._stated(name, presence)
+        )
+
+    @torch.inference_mode()
     def draw(self, canvas: Canvas, name: str, samples: int) -> Drawn:
         """Return what one expert, or the consensus, draws; after a cancel what was complete."""
         drawn = np.zeros((samples, *canvas.window.size), np.float32)
         marked = np.empty(canvas.window.size, np.float32)
         complete, stated = 0, 0.0
         try:
-            if self._look is None or self._look.canvas is not canvas:
-                self._look = self._look_at(canvas, spoken(name))
-            look, presence = self._look, self._as_told(self._look.presence)
-            stated = float(presence[self._asked(name)].max((1, 2)).mean())
+            look = self._looked_at(canvas, spoken(name))
+            presence = self._as_told(look.presence)
+            stated = self._stated(name, presence)
             for group in look.groups:
                 seen = look.seen(group)
                 marked[group.start : group.stop] = self._marked(canvas, seen, name, presence)
@@ -121,6 +138,16 @@ class FastDrawing(Drawing):
         experts = self.model.known
         order = np.argsort(self._chances(name, sample // experts, "order", experts))
         return int(order[sample % experts])
+
+    def _looked_at(self, canvas: Canvas, what: str) -> Look:
+        """Return the canvas as the network sees it, kept until another one is drawn on."""
+        if self._look is None or self._look.canvas is not canvas:
+            self._look = self._look_at(canvas, what)
+        return self._look
+
+    def _stated(self, name: str, presence: np.ndarray) -> float:
+        """Return the probability that anything is marked, of presence by tile, (E, S, tiles)."""
+        return float(presence[self._asked(name)].max((1, 2)).mean())
 
     def _look_at(self, canvas: Canvas, what: str) -> Look:
         return Look(

@@ -51,6 +51,17 @@ class Started:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Outlined:
+    """An answer as far as it is known before its samples are drawn; it comes again with them.
+
+    Attributes:
+        result: without samples.
+    """
+
+    result: ExpertResult
+
+
 class Segmenter:
     """Answers with one model on one device.
 
@@ -109,8 +120,10 @@ class Segmenter:
 
     def stream(
         self, request: SegmentationRequest, watch: Watch
-    ) -> Iterator[Started | ExpertResult | Comparison]:
+    ) -> Iterator[Started | Outlined | ExpertResult | Comparison]:
         """Yield what ``segment`` returns as it comes: a start, each result, then all together.
+
+        Where outlines need no sample they all come first.
 
         After a cancel the last is a Comparison with what was finished until then, which may be
         nothing; an expert that was being drawn is in it with the samples that were complete.
@@ -132,11 +145,17 @@ class Segmenter:
         yield Started(names, start, size, warnings)
         results: dict[str, ExpertResult] = {}
         watch.begin(drawing.tiles_to_ask(canvas, len(names), request.samples))
+        told = request.presence is not None
+        for name in names:
+            with self._saying_where_memory_ends():
+                early = drawing.outline(canvas, name)
+            if early is None:
+                break
+            yield Outlined(_result(name, early, told, grid, canvas, watch))
         for name in names:
             with self._saying_where_memory_ends():
                 drawn = drawing.draw(canvas, name, request.samples)
                 if len(drawn.samples):
-                    told = request.presence is not None
                     results[name] = _result(name, drawn, told, grid, canvas, watch)
             if name in results:
                 yield results[name]

@@ -21,6 +21,9 @@ from ..files.values import one_line
 from .metadata import ModelMetadata
 
 DEFAULT_MODEL = "diffoseg-lidc"
+PHANTOMS = "diffoseg-phantom"
+"""A model of simulated experts, whose truth is known."""
+
 FORMAT = "diffoseg-model"
 FORMAT_VERSION = 1
 NETWORKS = ("consensus", "personal", "fast")

@@ -21,7 +21,7 @@ from ..comparison.measures import Interval, disagreement, table, volume_interval
 from ..comparison.result import Comparison, ExpertResult
 from ..device.choice import chosen_device, line_about, mixed_precision, why
 from ..drawing.fast_look import probability
-from ..drawing.segmenter import Segmenter, Started
+from ..drawing.segmenter import Outlined, Segmenter, Started
 from ..drawing.watch import Watch
 from ..errors import WeightsError
 from ..experts.local_expert import load_expert
@@ -128,6 +128,8 @@ class Engine:
             for event in events:
                 if isinstance(event, Started):
                     send(_started(event, segmenter))
+                elif isinstance(event, Outlined):
+                    send(_outlined(event.result, segmenter, job, folder))
                 elif isinstance(event, ExpertResult):
                     send(_written(event, segmenter, job, folder))
                 else:
@@ -207,24 +209,37 @@ def _started(started: Started, segmenter: Segmenter) -> Event:
     }
 
 
-def _written(
+def _outlined(
     result: ExpertResult, segmenter: Segmenter, job: SegmentationJob, folder: Path
 ) -> Event:
-    """Write one expert's arrays and return what the event says of them."""
+    """Write one expert's probability and return what the event says of the answer."""
     panel = segmenter.model.panel
     slug = panel.slugs()[result.name]
-    milliliters = job.geometry.voxel_volume_ml
+    before = "" if len(result.samples) else "early_"  # what is being read is not written again
     return {
-        "event": "result",
+        "event": "outline",
         "expert": result.name,
         "slug": slug,
         "color": list(panel.color_of(result.name)),
         "samples": len(result.samples),
         "presence": result.presence,
         "level": result.level,
-        "volume_ml": int(result.mask.sum()) * milliliters,
-        "interval": _interval(volume_interval(result, milliliters)),
-        "probability": _saved(folder, f"probability_{slug}.npy", result.probability),
+        "volume_ml": int(result.mask.sum()) * job.geometry.voxel_volume_ml,
+        "probability": _saved(folder, f"{before}probability_{slug}.npy", result.probability),
+    }
+
+
+def _written(
+    result: ExpertResult, segmenter: Segmenter, job: SegmentationJob, folder: Path
+) -> Event:
+    """Write one expert's arrays and return what the event says of them."""
+    known = _outlined(result, segmenter, job, folder)
+    interval = volume_interval(result, job.geometry.voxel_volume_ml)
+    slug = known["slug"]
+    return {
+        **known,
+        "event": "result",
+        "interval": _interval(interval),
         "drawings": _saved(folder, f"samples_{slug}.npy", np.packbits(result.samples, axis=-1)),
     }
 

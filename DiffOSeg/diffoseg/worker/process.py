@@ -9,8 +9,8 @@ torch lives here and never in Slicer's process. Every message is one JSON object
           {"do": "cancel", "id"}                  stop, and keep what is finished
           {"do": "end"}                           end now
     out   {"event": "ready", "versions", "pid"}   once, before torch is loaded
-          "description", "started", "progress", "point", "note", "result", "done", "error", each
-          with "id"
+          "description", "started", "outline", "progress", "point", "note", "result", "done",
+          "error", each with "id"; an "outline" is a "result" that has no samples yet
 
 A thread listens, so that a cancel is heard during a run. When stdin ends, the parent is gone: the
 folders of its unfinished runs, which hold a patient's scan, are removed and the process ends at

@@ -7,9 +7,13 @@ import pytest
 import torch
 from a_drawing import a_canvas, an_analytic_model, drawing
 from a_fast_model import a_fast_model, with_presence
+from a_model import REGION, a_volume
 
+from diffoseg.comparison.result import ExpertResult
 from diffoseg.diffusion.sampling import SamplerSettings
 from diffoseg.drawing.canvas import Canvas
+from diffoseg.drawing.request import SegmentationRequest
+from diffoseg.drawing.segmenter import Outlined, Segmenter
 from diffoseg.drawing.watch import Watch
 from diffoseg.model.calibration import Calibration, Stretch
 from diffoseg.networks.fast import FastNetwork
@@ -163,3 +167,30 @@ def test_progress_ends_where_it_said_it_would():
         asked.draw(canvas, name, 3)
 
     assert told[-1][0] == told[-1][1] > 0
+
+
+def test_outlines_come_before_any_sample_and_are_those_of_the_answers(monkeypatch):
+    steps, step = [], FastNetwork.step
+    monkeypatch.setattr(FastNetwork, "step", lambda self, *a: steps.append(a[2]) or step(self, *a))
+    segmenter = Segmenter(with_presence(30.0), "cpu")
+    request = SegmentationRequest(a_volume(), REGION, None, 4, 3, 0, "standard", 0.0, None)
+    early, late = {}, {}
+    for event in segmenter.stream(request, Watch()):
+        if isinstance(event, Outlined):
+            assert not late
+            assert not any(survival.any() for survival in steps)  # nothing but first looks
+            early[event.result.name] = event.result
+        elif isinstance(event, ExpertResult):
+            late[event.name] = event
+    assert list(early) == list(late)
+    for name, result in early.items():
+        assert len(result.samples) == 0
+        np.testing.assert_array_equal(result.mask, late[name].mask)
+        np.testing.assert_array_equal(result.probability, late[name].probability)
+
+
+def test_a_cancel_before_the_outlines_brings_none():
+    request = SegmentationRequest(a_volume(), REGION, None, 4, 3, 0, "standard", 0.0, None)
+    events = Segmenter(a_fast_model(), "cpu").stream(request, Watch(cancel=lambda: True))
+    _, comparison = events
+    assert not comparison.results

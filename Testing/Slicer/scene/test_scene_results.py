@@ -264,6 +264,40 @@ class TestTheMaps:
         assert nodesOfScene() == before
 
 
+class TestAnOutlineBeforeItsSamples:
+    def begun(self, sinkFor, run):
+        sink = sinkFor(aScan())
+        sink.begin(run.request, run.started)
+        list(sink.addOutline(run.result(CONSENSUS) | {"samples": 0}, run.folder))
+        return sink, sink.segmentationNode.GetSegmentation()
+
+    def test_is_a_segment_that_the_answer_completes(self, sinkFor, run):
+        sink, segmentation = self.begun(sinkFor, run)
+        segment = segmentation.GetNthSegment(0)
+        assert segmentation.GetNumberOfSegments() == 1
+        assert tags(segment, "DiffOSeg.Samples") == ["0"]
+        assert not sink.probabilityNodes
+        list(sink.addExpert(run.result(CONSENSUS), run.folder))
+        assert segmentation.GetNumberOfSegments() == 1
+        assert segmentation.GetNthSegment(0) is segment
+        assert tags(segment, "DiffOSeg.Samples") == ["8"]
+        assert sink.probabilityNodes
+
+    def test_that_the_reader_removed_comes_again_with_the_answer(self, sinkFor, run):
+        sink, segmentation = self.begun(sinkFor, run)
+        segmentation.RemoveAllSegments()
+        list(sink.addExpert(run.result(CONSENSUS), run.folder))
+        assert segmentation.GetNumberOfSegments() == 1
+
+    def test_goes_where_its_samples_never_came(self, sinkFor, run):
+        sink, segmentation = self.begun(sinkFor, run)
+        list(sink.addExpert(run.result(CONSENSUS), run.folder))
+        list(sink.addOutline(run.result(EXPERTS[0]) | {"samples": 0}, run.folder))
+        assert segmentation.GetNumberOfSegments() == 2
+        list(sink.finish(run.done, run.folder))
+        assert segmentation.GetNumberOfSegments() == 1
+
+
 class TestTheTable:
     def cells(self, node):
         table = node.GetTable()

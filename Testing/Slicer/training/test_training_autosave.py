@@ -98,7 +98,7 @@ def test_what_is_kept_says_whose_it_is(slow):
 
     assert saved.expertName == "Ann"
     assert saved.cases == 2
-    assert saved.modelTitle == "DiffOSeg on synthetic lung nodules"
+    assert saved.modelTitle == "DiffOSeg on LIDC-IDRI's readers"
     assert abs(saved.started.timestamp() - time.time()) < 60
 
 

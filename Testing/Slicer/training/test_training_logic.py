@@ -79,7 +79,7 @@ def test_a_name_that_is_taken_is_told_of(ready):
     FollowedTraining(ready).to_the_end()
 
     assert ready.whyNot().startswith("There is an expert Dr Ä already.")
-    ready.getParameterNode().expertName = "expert 1"
+    ready.getParameterNode().expertName = "tightest of FOUR"
     assert "is an expert of the model itself" in ready.whyNot()
     ready.getParameterNode().expertName = "Consensus"
     assert "cannot be an expert's name" in ready.whyNot()

@@ -51,7 +51,7 @@ def test_the_selected_experts_base_model_and_result_are_told(panel, table):
     select(table, 0)
     text = panel.ui.libraryLabel.text
     assert "With 4 cases: Dice 0.86 on held-out cases; consensus 0.79. Use it." in text
-    assert "Taught to DiffOSeg on synthetic lung nodules." in text
+    assert "Taught to DiffOSeg on LIDC-IDRI's readers." in text
 
 
 def test_an_expert_of_another_model_is_said_to_be_of_no_use_here(panel, table):

@@ -577,9 +577,11 @@ def test_typing_a_name_shows_it_in_the_rows_at_once(three):
 
 
 def test_the_experts_to_start_from_are_the_models(panel, ui):
+    from diffoseg.model.cards import read_card
+
     texts = [ui.startComboBox.itemText(n) for n in range(ui.startComboBox.count)]
     assert texts[0] == "The average expert"
-    assert [t.partition(",")[0] for t in texts[1:]] == [f"Expert {n}" for n in range(1, 5)]
+    assert [t.partition(",")[0] for t in texts[1:]] == list(read_card().panel.names)
     ui.startComboBox.setCurrentIndex(2)
     assert panel.parameters.corrects == "Tighter of four"
 

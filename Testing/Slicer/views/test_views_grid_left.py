@@ -40,9 +40,9 @@ def arranged(views, reading):
     """Views that the reader has set up in a way of his own, and their state."""
     manager = slicer.app.layoutManager()
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
-    aSegmentationOf(reading.volume, {"mine": reading.masks["Tighter of four"]}, name="Readings")
+    aSegmentationOf(reading.volume, {"mine": reading.masks["Expert 2"]}, name="Readings")
     display = reading.segmentation.GetDisplayNode()
-    display.SetSegmentVisibility("Wider of four", False)
+    display.SetSegmentVisibility("Expert 3", False)
     restricted = slicer.util.getNode("Readings").GetDisplayNode()
     restricted.AddViewNodeID("vtkMRMLSliceNodeRed")
     composite = manager.sliceWidget("Red").mrmlSliceCompositeNode()
@@ -68,9 +68,7 @@ def test_leaving_with_outlines_on_puts_them_back_too(views, reading):
     before = readersState()
 
     views.showGrid(reading.segmentation, reading.volume)
-    assert (
-        near(pixelsOf("DiffOSeg2"), (1.0, 0.84, 0.0)) == 0
-    )  # no thick consensus in Tightest of four's
+    assert near(pixelsOf("DiffOSeg2"), (1.0, 0.84, 0.0)) == 0  # no thick consensus in Expert 1's
     views.leaveGrid()
 
     assert readersState() == before
@@ -229,9 +227,9 @@ def test_segments_can_be_edited_after_the_views_were_left(views, reading):
         views.showGrid(reading.segmentation, reading.volume)
         pixelsOf("DiffOSeg2")
         views.leaveGrid()
-        moved = np.roll(reading.masks["Tighter of four"], shift, axis=2).astype(np.uint8)
+        moved = np.roll(reading.masks["Expert 2"], shift, axis=2).astype(np.uint8)
         slicer.util.updateSegmentBinaryLabelmapFromArray(
-            moved, reading.segmentation, "Tighter of four", reading.volume
+            moved, reading.segmentation, "Expert 2", reading.volume
         )
         reading.segmentation.GetSegmentation().AddEmptySegment(f"late {shift}")
         pixelsOf("Red")

@@ -311,23 +311,18 @@ def visible(node):
 
 
 def test_one_is_shown_alone_and_then_what_was_visible_before(views, reading):
-    reading.segmentation.GetDisplayNode().SetSegmentVisibility("Widest of four", False)
+    reading.segmentation.GetDisplayNode().SetSegmentVisibility("Expert 4", False)
 
-    views.isolate(reading.segmentation, "Tightest of four")
-    assert visible(reading.segmentation) == ["Tightest of four"]
+    views.isolate(reading.segmentation, "Expert 1")
+    assert visible(reading.segmentation) == ["Expert 1"]
     views.isolate(reading.segmentation, "Consensus")
     assert visible(reading.segmentation) == ["Consensus"]
     views.isolate(reading.segmentation, None)
-    assert visible(reading.segmentation) == [
-        "Consensus",
-        "Tightest of four",
-        "Tighter of four",
-        "Wider of four",
-    ]
+    assert visible(reading.segmentation) == ["Consensus", "Expert 1", "Expert 2", "Expert 3"]
 
 
 def test_all_are_shown_where_none_was_alone_before(views, reading):
-    reading.segmentation.GetDisplayNode().SetSegmentVisibility("Widest of four", False)
+    reading.segmentation.GetDisplayNode().SetSegmentVisibility("Expert 4", False)
 
     views.isolate(reading.segmentation, None)
 

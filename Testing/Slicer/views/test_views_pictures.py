@@ -61,7 +61,7 @@ def test_picture_of_the_outlines(views, reading, folder):
     path = SlicerHost.saveLayoutPng(folder / "views_outlines.png", (720, 640))
 
     counts = colorsIn(path)
-    blue = (87, 181, 232)  # Tightest of four
+    blue = (87, 181, 232)  # Expert 1
     assert sum(n for rgb, n in counts.items() if _isNear(rgb, blue)) > 50
 
 

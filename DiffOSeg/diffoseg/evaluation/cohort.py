@@ -1,0 +1,137 @@
+"""Measuring a model on a cohort of readers, case by case, so that memory does not grow with it.
+
+What was scored is kept in a file, a line a case: an evaluation that was stopped goes on from there.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..cohorts.folder import FolderCohort
+from ..drawing.segmenter import Segmenter
+from ..errors import InputError
+from ..files.atomic import replacing
+from ..model.stored import content_hash
+from .readers import CaseScores, scored
+from .readers_page import as_html, as_markdown, sections_of
+
+SCORES, CASES, SLICES = "scores.jsonl", "cases.csv", "slices.csv"
+MARKDOWN, HTML = "evaluation.md", "evaluation.html"
+
+Progress = Callable[[int, int, str], None]
+
+
+def evaluate_cohort(
+    segmenter: Segmenter,
+    cohort: FolderCohort,
+    *,
+    samples: int,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> list[CaseScores]:
+    """Return the scores of every case that some reader marked.
+
+    Args:
+        segmenter: with the model.
+        cohort: of two readers or more a case.
+        samples: of each answer, 2 or more.
+        seed: of the samples.
+        folder: where what was scored is kept, so that a run that was stopped goes on; None keeps
+            nothing.
+        progress: told (cases done, cases in all, the case's name).
+
+    Raises:
+        InputError: too few samples or readers, or the folder holds another evaluation.
+    """
+    if samples < 2 or len(cohort.experts) < 2:
+        raise InputError("An evaluation needs two samples and two readers at the least.")
+    asked = {"model": content_hash(segmenter.model), "samples": samples, "seed": seed}
+    known = {} if folder is None else _known(folder / SCORES, asked)
+    found = []
+    for number, entry in enumerate(cohort.entries):
+        if progress is not None:
+            progress(number, len(cohort), entry.name)
+        scores = known.get(entry.name)
+        if scores is None:
+            scores = _case(segmenter, cohort, number, samples, seed)
+            if folder is not None:
+                _append(folder / SCORES, scores.values())
+        if scores.slices:
+            found.append(scores)
+    return found
+
+
+def write_page(folder: Path, title: str, lead: Sequence[str], cases: Sequence[CaseScores]) -> None:
+    """Write the page as Markdown and HTML, and the numbers as CSV.
+
+    Raises InputError where there are fewer than two patients, or the folder cannot be written.
+    """
+    sections = sections_of(cases)
+    for name, text in (
+        (MARKDOWN, as_markdown(title, lead, sections)),
+        (HTML, as_html(title, lead, sections)),
+    ):
+        with replacing(folder / name) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+    about = [{"case": case.case, "patient": case.patient} for case in cases]
+    _write_rows(folder / CASES, [a | dict(c.numbers) for a, c in zip(about, cases, strict=True)])
+    rows = [a | dict(row) for a, c in zip(about, cases, strict=True) for row in c.slices]
+    _write_rows(folder / SLICES, rows)
+
+
+def _case(
+    segmenter: Segmenter, cohort: FolderCohort, number: int, samples: int, seed: int
+) -> CaseScores:
+    case = cohort[number]
+    comparison = segmenter.segment(case.volume, case.region, samples=samples, seed=seed)
+    return scored(case, comparison, persistent=cohort.persistent_experts)
+
+
+def _known(path: Path, asked: Mapping[str, Any]) -> dict[str, CaseScores]:
+    """Return what was scored before by the same model; begin the file where there is none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            _append(path, asked)
+            return {}
+        first, *lines = _lines(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be used. Give another folder.") from error
+    if first != asked:
+        raise InputError(
+            f"{path.parent.name} holds an evaluation of another model or other settings. Give"
+            " another folder."
+        )
+    return {line["case"]: CaseScores.from_values(line) for line in lines}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of JSON; a last one that was cut off is taken out of it."""
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        with replacing(path) as part:
+            part.write_text(whole, encoding="utf-8", newline="\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _append(path: Path, values: Mapping[str, Any]) -> None:
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, heads, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {head: f"{cell:.6g}" if isinstance(cell, float) else cell for head, cell in row.items()}
+            for row in rows
+        )

@@ -1,0 +1,87 @@
+"""Write LIDC-IDRI's nodules that are there as volumes as a cohort of readers, to be judged on.
+
+python Testing/Benchmarks/lidc_volumes.py STRIPS OUT [--every N] [--margin MM]
+
+then:   diffoseg evaluate diffoseg-lidc OUT --out somewhere
+
+Folds 0 and 1 only, which no training has seen. OUT must lie outside the repository: no pixel of
+LIDC-IDRI enters it. A region is what the readers marked, with a margin, as somebody points at it.
+"""
+
+import argparse
+import io
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from lidc_readers import SEEN_BY_NO_TRAINING
+from lidc_strips import READERS, rows_of
+
+from diffoseg.cohorts.case import Case
+from diffoseg.cohorts.folder import write_case, write_index
+from diffoseg.experts.panel import ExpertPanel
+from diffoseg.space.geometry import Box, Geometry
+from diffoseg.space.marked import marked_box
+from diffoseg.space.volume import Volume
+
+PANEL = ExpertPanel.of(*(f"Reader {number}" for number in range(1, READERS + 1)))
+_SOFT = 3.5  # mean rating of margin or texture below which it is poor, or not solid
+
+
+def main() -> int:
+    """Write the cohort."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("strips", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="every how many nodules (default: 1)")
+    parser.add_argument("--margin", type=float, default=10.0, help="mm around what was marked")
+    arguments = parser.parse_args()
+    cases = list(nodules_as_cases(arguments.strips, arguments.margin))[:: arguments.every]
+    entries = [write_case(arguments.out, case, PANEL) for case in cases]
+    write_index(arguments.out, entries, PANEL, persistent_experts=False)
+    print(f"{len(entries)} nodules of {len({entry.patient for entry in entries})} patients")
+    return 0
+
+
+def nodules_as_cases(folder: Path, margin_mm: float) -> Iterator[Case]:
+    """Yield every nodule of the held-out folds that is there as a volume."""
+    with zipfile.ZipFile(folder / "volumes.zip") as volumes:
+        for row in rows_of(folder / "nodules.csv"):
+            name = f"{row['nodule']}.npz"
+            if int(row["fold"]) in SEEN_BY_NO_TRAINING and name in volumes.NameToInfo:
+                yield _case(row, np.load(io.BytesIO(volumes.read(name))), margin_mm)
+
+
+def _case(row: Mapping[str, str], stored: Mapping[str, np.ndarray], margin_mm: float) -> Case:
+    hu, bits = stored["hu"], stored["masks"]
+    z, y, x = (float(step) for step in stored["spacing_mm"])
+    corner = (0.0, 0.0, float(stored["z_mm"][0]))
+    geometry = Geometry(hu.shape[::-1], (x, y, z), corner, (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    masks = {name: (bits >> reader & 1).astype(bool) for reader, name in enumerate(PANEL.names)}
+    box = marked_box(geometry, np.logical_or.reduce(list(masks.values())))
+    assert box is not None
+    return Case(
+        patient=row["patient"],
+        name=row["nodule"],
+        volume=Volume(hu.astype(np.float32), geometry, "CT", row["nodule"]),
+        masks=masks,
+        region=_within(box, margin_mm, geometry),
+        tags={
+            "readers": row["readers"],
+            "margin": "poor" if float(row["mean_margin"]) < _SOFT else "sharp",
+            "texture": "solid" if float(row["mean_texture"]) >= _SOFT else "part-solid or less",
+        },
+    )
+
+
+def _within(box: Box, margin_mm: float, geometry: Geometry) -> Box:
+    whole = geometry.bounding_box()
+    lower = np.maximum(np.subtract(box.lower, margin_mm), whole.lower)
+    upper = np.minimum(np.add(box.upper, margin_mm), whole.upper)
+    return Box(tuple(lower.tolist()), tuple(upper.tolist()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
