@@ -13,7 +13,8 @@ import numpy as np
 from bench_expert_outlines import above_half, best_outlines
 
 from diffoseg.cohorts.case import Case
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import Style, View, draw, draw_latents, style_population
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.space.model_grid import GridWindow, ModelGrid

@@ -18,7 +18,8 @@ import torch
 from bench_machine import Record
 from torch.utils.flop_counter import FlopCounterMode
 
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.comparison.result import ExpertResult
 from diffoseg.drawing.request import SegmentationRequest
 from diffoseg.drawing.segmenter import Segmenter

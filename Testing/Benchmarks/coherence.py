@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from diffoseg.cohorts.case import Case
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.drawing import drawing
 from diffoseg.drawing.segmenter import Segmenter

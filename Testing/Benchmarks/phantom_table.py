@@ -19,7 +19,8 @@ import numpy as np
 from lidc_strips import READERS, nodules, rows_of
 from scipy.ndimage import distance_transform_edt
 
-from diffoseg.cohorts.phantom import KINDS, PhantomCohort
+from diffoseg.cohorts.kinds import KINDS, NODULES
+from diffoseg.cohorts.phantom import PhantomCohort
 
 FIFTH = 0.2
 DEEP_MM = 2.0
@@ -53,7 +54,7 @@ class Lesion:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=KINDS, default=KINDS[0])
+    parser.add_argument("--kind", choices=KINDS, default=NODULES)
     parser.add_argument("--cases", type=int, default=600)
     parser.add_argument("--seed", type=int, default=71)
     parser.add_argument("--strips", type=Path, help="measure LIDC-IDRI's own strips instead")
@@ -66,8 +67,7 @@ def main() -> int:
     found = table(lesions)
     print(f"| | LIDC-IDRI | {title} | within a fifth |\n|---|--:|--:|---|")
     for name, values in found.items():
-        near = ", ".join("yes" if close else "no" for close in within(values, LIDC[name]))
-        print(f"| {name} | {_text(LIDC[name])} | {_text(values)} | {near} |")
+        print(f"| {name} | {_text(LIDC[name])} | {_text(values)} | {verdict(values, LIDC[name])} |")
     return 0
 
 
@@ -90,7 +90,7 @@ def lesions_of_strips(folder: Path) -> Iterator[Lesion]:
 
 
 def table(lesions: Iterable[Lesion]) -> dict[str, tuple[float, ...]]:
-    """Return the rows of LIDC that can be measured, as there; lesions nobody marked are left out."""
+    """Return the rows of LIDC, measured alike; lesions that nobody marked are left out."""
     found = [_Measured.of(lesion) for lesion in lesions if lesion.masks.any()]
     slices, pairs = np.concatenate([each.slice_counts for each in found]), _joined(found, "pairs")
     volumes = _joined(found, "four")
@@ -112,9 +112,15 @@ def table(lesions: Iterable[Lesion]) -> dict[str, tuple[float, ...]]:
         (_mean(pairs[:, 3]),),
         tuple(map(_mean, margin)),
     )
-    return {
-        name: tuple(map(float, each)) for name, each in zip(LIDC, values, strict=True)
-    }
+    return {name: tuple(map(float, each)) for name, each in zip(LIDC, values, strict=True)}
+
+
+def verdict(values: tuple[float, ...], wanted: tuple[float, ...]) -> str:
+    """Return yes, no, or which of several values are not within a fifth."""
+    if np.isnan(values).any():
+        return "-"
+    off = [str(n) for n, close in enumerate(within(values, wanted), 1) if not close]
+    return "yes" if not off else "no" if len(off) == len(values) else f"not value {', '.join(off)}"
 
 
 def within(values: tuple[float, ...], wanted: tuple[float, ...]) -> list[bool]:
@@ -190,8 +196,10 @@ def _shares(counts: Iterable[int]) -> tuple[float, ...]:
 
 
 def _text(values: tuple[float, ...]) -> str:
-    digits = 4 if max(values) < 0.05 else 3 if max(values) < 1 else 2 if max(values) < 3 else 1
-    return " / ".join(f"{value:.{digits}f}" if value < 18 or digits > 1 else f"{value:.0f}" for value in values)
+    if np.isnan(values).any():
+        return "-"
+    digits = 4 if max(values) < 0.05 else 3 if max(values) < 0.9 else 2 if max(values) < 3 else 1
+    return " / ".join(f"{value:.{digits}f}" for value in values)
 
 
 def _cropped(masks: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import load_model
 from diffoseg.model.stored import save_model

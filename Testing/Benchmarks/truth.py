@@ -32,7 +32,8 @@ from truth_report import (
 from truth_run import Measured, Task, run
 
 from diffoseg.cohorts.calibration import level_set_gate
-from diffoseg.cohorts.phantom import CROSSING, SHIFTS, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.evaluation.bounds import humans, level_sets_of_truth, oracle
 from diffoseg.evaluation.evaluate import Evaluation, Predictor, TruthSlice, evaluate

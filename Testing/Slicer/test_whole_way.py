@@ -21,7 +21,8 @@ from a_sitting import (
 
 import SlicerHost
 from diffoseg.cohorts.dicom_series import write_dicom_series
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 
 ASKED = ("consensus", "Tightest of four", "Tighter of four", "Wider of four", "Widest of four")
 SAMPLES, STEPS, SEED = 2, 4, 11

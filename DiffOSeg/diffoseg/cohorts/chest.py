@@ -1,9 +1,9 @@
 """A piece of chest CT with one lung nodule, made to look like one.
 
-Lung with branching vessels that taper away from the hilum, in some cases the chest wall with pleura,
-muscle, ribs, fat and skin; the nodule solid, part-solid or ground glass, of the sizes that are found
-in patients, free, at a vessel or at the wall. Everything is composed in HU, averaged over the
-thickness of a slice, blurred by the scanner and then covered with correlated noise.
+Lung with branching vessels that taper away from the hilum, in some cases the chest wall with
+pleura, muscle, ribs, fat and skin; the nodule solid, part-solid or ground glass, of the sizes that
+are found in patients, free, at a vessel or at the wall. Everything is composed in HU, averaged over
+the thickness of a slice, blurred by the scanner and then covered with correlated noise.
 
 Synthetic pictures: they stand in for no patient and are never clinical evidence.
 """
@@ -96,7 +96,7 @@ def _nodule(
     """Return each structure's weight in 0..1, its HU, and tags."""
     kind = str(rng.choice(("solid", "part-solid", "ground-glass"), p=(0.76, 0.1, 0.14)))
     flat = rng.uniform(0.8, 1.2)
-    edge = float(min((0.24 + 0.045 * radius) * rng.lognormal(0, 0.4), 0.85))
+    edge = float(min((0.26 + 0.036 * radius) * rng.lognormal(0, 0.4), 0.85))
     roughness = 0.1 * rng.lognormal(0, 0.4)
     across = rng.normal(size=3) * (0.4, 1.0, 1.0)
     across /= np.linalg.norm(across)

@@ -25,14 +25,12 @@ from ..space.volume import Volume
 from .anatomy import Recipe, Scene, Spacing, render
 from .case import Case
 from .chest import render_chest
+from .kinds import CROSSING, KINDS, NODULES
 from .readers import READERS, reader_population
 from .shapes import Size
 from .simulated import DEFAULT_EXPERTS, Style, View, draw, draw_latents, style_population
 
 REGION_EDGE = 45.0  # mm in plane
-
-NODULES, CROSSING = KINDS = ("nodules", "crossing")
-"""What experts disagree about: whether and how large, as real ones; or which parts belong."""
 
 POPULATION = 256
 """How many experts take turns in passing by."""
@@ -79,7 +77,7 @@ class PhantomCohort(Sequence[Case]):
         shift: None, or what differs from the training distribution: "noise" (another scanner),
             "nodule" (another type of nodule) or "experts" (unseen ones of the same population). The
             crossing kind alone can be shifted.
-        kind: one of KINDS.
+        kind: "nodules" or "crossing", as in kinds.py.
 
     Raises InputError for an unknown kind or shift and for numbers below one.
     """

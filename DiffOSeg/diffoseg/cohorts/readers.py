@@ -26,14 +26,14 @@ def reader(name: str, description: str, traits: np.ndarray) -> Style:
     return Style(
         name,
         description,
-        threshold=float(np.clip(0.44 + 0.042 * tight, 0.3, 0.7)),
+        threshold=float(np.clip(0.5 + 0.042 * tight, 0.3, 0.7)),
         lobes=(0.04, 0.04, 0.92),
         vessel=0.04,
         focus=0.1,
         polygon=0.05,
-        smoothing=float(0.5 * np.exp(0.2 * smooth)),
-        detection=float(-1.35 + 0.45 * vigilant),
-        wobble=float(0.43 * np.exp(0.2 * unsteady)),
+        smoothing=float(0.42 * np.exp(0.2 * smooth)),
+        detection=float(-0.6 + 0.25 * vigilant),
+        wobble=float(0.6 * np.exp(0.2 * unsteady)),
         drift=float(0.04 * np.exp(0.2 * unsteady)),
     )
 

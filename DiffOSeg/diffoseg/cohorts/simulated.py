@@ -32,11 +32,11 @@ _EDGE_SHARE = 0.45
 _BRIGHTEST = 4.0  # mm²
 _KEEN_EYE = 0.4  # mm
 _UNSEEN = 100.0  # HU over the lung that nobody notices
-_STEEPNESS = 2.8
+_STEEPNESS = 2.3
 _SURE_AREA = 10.0
-_REACH = 0.62
-_OWN = 0.7  # weight of a slice's own area beside the nodule's largest
-_CEILING = 0.985
+_REACH = 0.53
+_OWN = 0.55  # weight of a slice's own area beside the nodule's largest
+_CEILING = 0.988
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class View:
         glass = _brightness(seen, halo, pixel, GROUND_GLASS)
         nodule = zones["core"] | halo
         contrast = (seen - PARENCHYMA - _UNSEEN) / (SOLID - PARENCHYMA - _UNSEEN)
-        area = (np.clip(contrast, 0, 1) * nodule).sum((1, 2)) * pixel + 0.05
+        area = (np.clip(contrast, 0, 1) ** 2 * nodule).sum((1, 2)) * pixel + 0.05
         area = area**_OWN * area.max() ** (1 - _OWN)
         return cls(
             seen,

@@ -4,7 +4,8 @@ import pytest
 from a_model import a_model
 from truth_run import Task, run
 
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.evaluation.bounds import humans
 
 COHORT = PhantomCohort(seed=1, cases=100, kind=CROSSING)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.oracle import MaskLaw, slice_law
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.errors import InputError
 
 

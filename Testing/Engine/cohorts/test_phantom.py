@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from diffoseg.cohorts.anatomy import Recipe, render
 from diffoseg.cohorts.calibration import GATE, _mixture_excess, calibrate, level_set_gate
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import DEFAULT_EXPERTS, View, draw, draw_latents, style_population
 from diffoseg.errors import InputError
 
@@ -50,7 +51,10 @@ def test_a_case_is_the_same_bytes_in_whatever_order_it_is_read(cohort):
 
 def test_seeds_cases_and_shifts_are_different_volumes(cohort):
     volumes = [cohort[0], cohort[1], PhantomCohort(seed=6, kind=CROSSING)[0]]
-    volumes += [PhantomCohort(seed=5, shift=shift, kind=CROSSING)[0] for shift in ("noise", "nodule", "experts")]
+    volumes += [
+        PhantomCohort(seed=5, shift=shift, kind=CROSSING)[0]
+        for shift in ("noise", "nodule", "experts")
+    ]
     arrays = [case.volume.array for case in volumes]
     assert all((a != b).mean() > 0.5 for i, a in enumerate(arrays) for b in arrays[:i])
     assert len({case.patient for case in volumes}) == len(volumes)
@@ -88,7 +92,9 @@ def test_other_grids_show_the_same_size_in_millimetres():
 
 
 def test_several_drawings_of_a_patient_share_the_volume_and_differ_in_masks():
-    first, second, other = (PhantomCohort(seed=5, cases=3, draws=2, kind=CROSSING)[i] for i in (0, 1, 2))
+    first, second, other = (
+        PhantomCohort(seed=5, cases=3, draws=2, kind=CROSSING)[i] for i in (0, 1, 2)
+    )
     np.testing.assert_array_equal(first.volume.array, second.volume.array)
     assert first.patient == second.patient != other.patient
     assert first.name != second.name
@@ -254,7 +260,9 @@ def test_level_sets_of_the_true_marginals_fail_the_gate_by_far(cohort):
 def test_an_expert_without_crossing_choices_would_not_pass_the_gate():
     # The gate can fail: with neither lobes nor vessel, focus or corners, level sets are the law.
     plain = replace(DEFAULT_EXPERTS[0], lobes=(1.0, 0.0, 0.0), vessel=0.0, focus=0.0, polygon=0.0)
-    excess, _ = level_set_gate(PhantomCohort(seed=5, cases=4, experts=(plain,), kind=CROSSING), draws=64)
+    excess, _ = level_set_gate(
+        PhantomCohort(seed=5, cases=4, experts=(plain,), kind=CROSSING), draws=64
+    )
     assert excess < GATE
 
 

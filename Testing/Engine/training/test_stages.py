@@ -204,7 +204,8 @@ def test_the_rate_warms_up_and_then_falls_to_a_hundredth():
 
 
 def test_a_written_split_is_reused(tmp_path: Path):
-    from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+    from diffoseg.cohorts.kinds import CROSSING
+    from diffoseg.cohorts.phantom import PhantomCohort
     from diffoseg.training.prepare import prepare
 
     cohort = PhantomCohort(seed=0, cases=4, size=(4, 64, 64), kind=CROSSING)

@@ -19,7 +19,8 @@ from a_training import SIZE, a_case, a_mask, a_segmentation, a_volume
 from a_training_panel import WIDTH, aTrainingPanel, enter, lookedAt, openTraining, select, start
 
 import SlicerHost
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import style_population
 
 KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"

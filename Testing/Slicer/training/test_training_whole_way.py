@@ -21,7 +21,8 @@ from a_training import PATIENCE
 from process_tree import needs_proc
 
 import SlicerHost
-from diffoseg.cohorts.phantom import CROSSING, PhantomCohort
+from diffoseg.cohorts.kinds import CROSSING
+from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import style_population
 from diffoseg.experts.local_expert import load_expert
 from diffoseg.experts.panel import CONSENSUS
