@@ -62,7 +62,7 @@ def render_chest(rng: np.random.Generator, size: Size, spacing: Spacing) -> Scen
     middle = (np.array(fine) - 1) / 2 + jitter / steps
     offsets = offsets_of(fine, steps, middle)
 
-    diameter = min(2.6 + rng.lognormal(np.log(2.2), 0.93), _LARGEST_DIAMETER)
+    diameter = min(2.6 + rng.lognormal(np.log(2.15), 0.9), _LARGEST_DIAMETER)
     wall = _wall(rng, diameter / 2)
     weights, levels, tags = _nodule(rng, diameter / 2, offsets, wall)
     lung = PARENCHYMA + rng.normal(0, 18)
@@ -96,7 +96,7 @@ def _nodule(
     """Return each structure's weight in 0..1, its HU, and tags."""
     kind = str(rng.choice(("solid", "part-solid", "ground-glass"), p=(0.76, 0.1, 0.14)))
     flat = rng.uniform(0.8, 1.2)
-    edge = float(min((0.26 + 0.036 * radius) * rng.lognormal(0, 0.4), 0.85))
+    edge = float(min((0.26 + 0.03 * radius) * rng.lognormal(0, 0.4), 0.85))
     roughness = 0.1 * rng.lognormal(0, 0.4)
     across = rng.normal(size=3) * (0.4, 1.0, 1.0)
     across /= np.linalg.norm(across)

@@ -31,9 +31,9 @@ def reader(name: str, description: str, traits: np.ndarray) -> Style:
         vessel=0.04,
         focus=0.1,
         polygon=0.05,
-        smoothing=float(0.42 * np.exp(0.2 * smooth)),
+        smoothing=float(0.4 * np.exp(0.2 * smooth)),
         detection=float(-0.6 + 0.25 * vigilant),
-        wobble=float(0.6 * np.exp(0.2 * unsteady)),
+        wobble=float(0.57 * np.exp(0.2 * unsteady)),
         drift=float(0.04 * np.exp(0.2 * unsteady)),
     )
 

@@ -34,8 +34,8 @@ _KEEN_EYE = 0.4  # mm
 _UNSEEN = 100.0  # HU over the lung that nobody notices
 _STEEPNESS = 2.3
 _SURE_AREA = 10.0
-_REACH = 0.53
-_OWN = 0.55  # weight of a slice's own area beside the nodule's largest
+_REACH = 0.52
+_OWN = 0.5  # weight of a slice's own area beside the nodule's largest
 _CEILING = 0.988
 
 

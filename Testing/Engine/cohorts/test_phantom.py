@@ -1,4 +1,4 @@
-"""The phantom cohort: determinism, a law that a slice shows, crossing choices, and the gate."""
+"""The crossing phantoms: determinism, a law that a slice shows, crossing choices, and the gate."""
 
 import pickle
 from dataclasses import replace
@@ -13,6 +13,9 @@ from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import DEFAULT_EXPERTS, View, draw, draw_latents, style_population
 from diffoseg.errors import InputError
+
+# What every stored number of the crossing phantoms was measured on.
+MEAN_HU, DRAWN, DRAWN_AGAIN = -867.8990, [243, 591, 428, 0], [390, 1204, 498, 434]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,15 @@ def test_a_case_is_the_same_bytes_in_whatever_order_it_is_read(cohort):
         np.testing.assert_array_equal(a.volume.array, b.volume.array)
         for name in a.masks:
             np.testing.assert_array_equal(a.masks[name], b.masks[name])
+
+
+def test_a_crossing_case_is_what_it_was_when_its_numbers_were_stored(cohort, a_case):
+    assert a_case.name == "phantom-5-0002"
+    assert float(a_case.volume.array.mean()) == pytest.approx(MEAN_HU, abs=0.001)
+    # Other processors round otherwise, which can move a voxel at an edge.
+    assert [int(mask.sum()) for mask in a_case.masks.values()] == pytest.approx(DRAWN, abs=2)
+    truth = [int(drawn.sum()) for drawn in cohort.case_truth(2, 2).values()]
+    assert truth == pytest.approx(DRAWN_AGAIN, abs=4)
 
 
 def test_seeds_cases_and_shifts_are_different_volumes(cohort):
