@@ -77,8 +77,8 @@ def render_chest(rng: np.random.Generator, size: Size, spacing: Spacing) -> Scen
         weights = {name: weight * (depth < 0) for name, weight in weights.items()}
     hu = _scan(rng, hu, steps, layers)
     zones = zones_of({n: _thick(w, layers) for n, w in weights.items()}, size)
-    k, j, i = ((middle[0] + 0.5) / layers - 0.5, *middle[1:])
-    return Scene(hu, zones, (float(k), float(j), float(i)), tags)
+    z, y, x = middle.tolist()
+    return Scene(hu, zones, ((z + 0.5) / layers - 0.5, y, x), tags)
 
 
 def _wall(rng: np.random.Generator, radius: float) -> _Wall | None:

@@ -32,9 +32,9 @@ def reader(name: str, description: str, traits: np.ndarray) -> Style:
         focus=0.1,
         polygon=0.05,
         smoothing=float(0.4 * np.exp(0.2 * smooth)),
-        detection=float(-0.6 + 0.25 * vigilant),
-        wobble=float(0.57 * np.exp(0.2 * unsteady)),
-        drift=float(0.04 * np.exp(0.2 * unsteady)),
+        detection=float(-0.72 + 0.25 * vigilant),
+        wobble=float(0.56 * np.exp(0.2 * unsteady)),
+        drift=float(0.038 * np.exp(0.2 * unsteady)),
     )
 
 

@@ -7,8 +7,10 @@ deviations, so that a network can see what the expert is told. Given the zones, 
 slice depends on that slice alone, and the personal draws behind it (`Latents`) are shared by all
 slices, so that a 2D network can learn the law and one drawing is still coherent in 3D.
 
-Choices cross: one lobe or the other, the vessel, the second focus, smooth or polygonal contours are
-chosen whatever the threshold, so that masks are not nested and no level sets can imitate them.
+Of the crossing kind choices cross: one lobe or the other, the vessel, the second focus, smooth or polygonal contours are
+chosen whatever the threshold, so that masks are not nested and no level sets can imitate them. The
+readers of readers.py see the same with another eye (`View.by_contrast`): they judge the nodule as a
+whole, so that its brightest and largest slice counts on the others, too.
 
 Simulated people: they tell nothing about how real experts read, and are never clinical evidence.
 """
@@ -26,17 +28,19 @@ _EDGE = 150.0  # HU over which a contour decision saturates
 _KNOT = 3.0  # mm between the corners of a polygonal contour, and of the wobble of a hand
 _TRAITS = 9
 
+# Of those who judge by contrast (View.by_contrast); set so that the named readers disagree as the
+# radiologists of LIDC-IDRI do, by Testing/Benchmarks/phantom_table.py.
 FAINTEST = -650.0  # HU; what is fainter is drawn as if it were of this
-_LEAST_DOUBT = 40.0  # HU
-_EDGE_SHARE = 0.45
-_BRIGHTEST = 4.0  # mm²
 _KEEN_EYE = 0.4  # mm
+_BRIGHTEST = 4.0  # mm² that show how bright a small structure is
 _UNSEEN = 100.0  # HU over the lung that nobody notices
-_STEEPNESS = 2.3
-_SURE_AREA = 10.0
+_EDGE_SHARE = 0.45  # of the step, over which a contour decision saturates
+_LEAST_DOUBT = 40.0  # HU
 _REACH = 0.52
+_STEEPNESS = 2.3
+_SURE_AREA = 10.0  # mm²
 _OWN = 0.5  # weight of a slice's own area beside the nodule's largest
-_CEILING = 0.988
+_CEILING = 0.986
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,10 @@ class View:
     def by_contrast(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
         """Return the view of somebody who judges a nodule by its contrast with the lung around it.
 
-        What is solid is as bright as the brighter part of the core on the slice itself: a contour
-        halfway is halfway up the edge that is seen there, of a faint nodule as of a solid one. A
-        slice is the more conspicuous the more contrast it shows, as mm² of solid tissue.
+        What is solid is as bright as the nodule's core where it is brightest: a contour halfway is
+        halfway up its edge, of a faint nodule as of a solid one, and tapers off at the ends. A
+        slice is the more conspicuous the more contrast it and the nodule's largest slice show,
+        squared, as mm² of solid tissue.
         """
         window, seen, zones = _looked_at(scene, spacing, _KEEN_EYE)
         pixel = spacing[0] * spacing[1]
