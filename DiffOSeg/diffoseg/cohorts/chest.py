@@ -153,7 +153,7 @@ def _add_vessels(
         outward = (aim - hilum) / np.linalg.norm(aim - hilum)
         start = aim - outward * rng.uniform(10, 60)  # mostly outside, so that few begin in view
         heading = outward + rng.normal(size=3) * (0.25, 0.2, 0.2)
-        thick = float(np.clip(rng.lognormal(np.log(0.85), 0.4), 0.4, 2.4))
+        thick = float(np.clip(rng.lognormal(np.log(0.8), 0.35), 0.4, 1.6))
         _add_tree(rng, contrast, offsets, start, heading, thick, peak, radius + 1.5, wall)
 
 

@@ -7,10 +7,10 @@ deviations, so that a network can see what the expert is told. Given the zones, 
 slice depends on that slice alone, and the personal draws behind it (`Latents`) are shared by all
 slices, so that a 2D network can learn the law and one drawing is still coherent in 3D.
 
-Of the crossing kind choices cross: one lobe or the other, the vessel, the second focus, smooth or polygonal contours are
-chosen whatever the threshold, so that masks are not nested and no level sets can imitate them. The
-readers of readers.py see the same with another eye (`View.by_contrast`): they judge the nodule as a
-whole, so that its brightest and largest slice counts on the others, too.
+Choices of the crossing kind cross: one lobe or the other, the vessel, the second focus, smooth or
+polygonal contours are chosen whatever the threshold, so that masks are not nested and no level sets
+can imitate them. Readers of the nodules kind (readers.py) look with another eye, View.by_contrast:
+they judge the nodule as a whole, so that its brightest and largest slices count on the others, too.
 
 Simulated people: they tell nothing about how real experts read, and are never clinical evidence.
 """
