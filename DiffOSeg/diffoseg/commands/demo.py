@@ -11,7 +11,7 @@ from ..space.geometry import Box
 
 SEED = 20251
 
-_CASE = 7  # near the pleura, with a halo, a vessel and a second focus to disagree about
+_CASE = 22  # a solid nodule near the pleura that all four mark
 _SLICES = 12
 _VOLUME_SLICES = 40
 _ROWS = 160  # larger than the cohort's, so that the picture shows lung around the nodule
