@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from diffoseg.cohorts.case import Case
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.drawing import drawing
@@ -118,7 +119,7 @@ def main() -> int:
     arguments = parser.parse_args()
     keep_freed_memory()
     segmenter = Segmenter(load_model(arguments.weights), "cpu")
-    cohort = PhantomCohort(seed=SEED, cases=arguments.cases)
+    cohort = PhantomCohort(seed=SEED, cases=arguments.cases, kind=CROSSING)
     truth = Flicker.of([cohort.case_truth(index, DRAWS) for index in range(len(cohort))])
     asked = {"samples": arguments.samples, "steps": arguments.steps, "preset": arguments.preset}
     print(f"{'':24}{'flicker':>8}  {'minus the experts':28}{'gaps':>8}")

@@ -32,6 +32,7 @@ from truth_report import (
 from truth_run import Measured, Task, run
 
 from diffoseg.cohorts.calibration import level_set_gate
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.evaluation.bounds import humans, level_sets_of_truth, oracle
@@ -75,7 +76,7 @@ def main() -> int:
         "seed": SEED,
     }
     if "main" in found:
-        gated = PhantomCohort(seed=SEED, cases=max(2, arguments.cases))
+        gated = PhantomCohort(seed=SEED, cases=max(2, arguments.cases), kind=CROSSING)
         about["gate"] = level_set_gate(gated, 2 * arguments.draws)
     print(write_report(arguments.out, found, about))
     return 0
@@ -114,7 +115,7 @@ class Plan:
         self.arguments = arguments
         self.model = model
         self.digest = f"{_digest_of(model)}, {model.metadata.sampler}, {model.metadata.steps} steps"
-        self.cohort = PhantomCohort(seed=SEED, cases=10_000)
+        self.cohort = PhantomCohort(seed=SEED, cases=10_000, kind=CROSSING)
 
     def sections(self) -> Iterator[tuple[str, tuple[PhantomCohort, list[Task]]]]:
         """Yield the name of each table, its phantoms and its tasks."""
@@ -126,7 +127,7 @@ class Plan:
         yield "own", (self.cohort, own)
         yield "volumes", (self.cohort, self._volumes(asked.volume_cases))
         for shift in SHIFTS:
-            cohort = PhantomCohort(seed=SHIFTED_SEED, cases=10_000, shift=shift)
+            cohort = PhantomCohort(seed=SHIFTED_SEED, cases=10_000, shift=shift, kind=CROSSING)
             yield f"shifts, {shift}", (cohort, self._shifted(cohort, asked.shift_cases))
         if asked.paper is not None:
             yield "paper", (self.cohort, self._paper())

@@ -84,6 +84,7 @@ def evaluate(arguments: Namespace) -> None:
     if arguments.cohort is not None:
         _evaluate_cohort(arguments)
         return
+    from ..cohorts.kinds import CROSSING
     from ..cohorts.phantom import PhantomCohort
     from ..device.choice import chosen_device
     from ..evaluation.bounds import humans, oracle
@@ -96,7 +97,7 @@ def evaluate(arguments: Namespace) -> None:
     reach = model.calibration.reach
     sampler, steps = sampler_of(arguments.preset, model.metadata, reach, arguments.steps)
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
-    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
+    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases, kind=CROSSING)
     with Progress() as progress:
         truth = list(truth_slices(cohort, model.metadata))
         columns = {"model": evaluate(predictor, truth, arguments.samples, 0, progress)}
@@ -144,7 +145,7 @@ def cohort_phantom(arguments: Namespace) -> None:
     from ..cohorts.folder import write_cohort
     from ..cohorts.phantom import PhantomCohort
 
-    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
+    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases, kind=arguments.kind)
     with Progress() as progress:
         write_cohort(
             arguments.out, _counted(cohort, len(cohort), progress, "Drawing phantoms"), cohort.panel
