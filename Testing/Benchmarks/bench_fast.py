@@ -18,7 +18,6 @@ import torch
 from bench_machine import Record
 from torch.utils.flop_counter import FlopCounterMode
 
-from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.comparison.result import ExpertResult
 from diffoseg.drawing.request import SegmentationRequest
@@ -231,7 +230,7 @@ def _scan(question: Question, spacing_mm: float) -> tuple[Volume, Box]:
     room = 16
     size = (k, j + 2 * room, i + 2 * room)
     spacing = (spacing_mm, spacing_mm, _SLICE_MM)
-    case = PhantomCohort(seed=9003, cases=1, size=size, spacing=spacing, kind=CROSSING)[0]
+    case = PhantomCohort(seed=9003, cases=1, size=size, spacing=spacing)[0]
     return case.volume, _middle(case.volume.geometry, question.size)
 
 

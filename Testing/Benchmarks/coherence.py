@@ -28,6 +28,7 @@ from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.drawing import drawing
 from diffoseg.drawing.segmenter import Segmenter
 from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
+from diffoseg.model.cards import PHANTOMS
 from diffoseg.model.model import load_model
 from diffoseg.model.presets import PRESETS, STANDARD
 from diffoseg.space.geometry import Box
@@ -118,7 +119,7 @@ def main() -> int:
     parser.add_argument("--correlations", type=float, nargs="+", default=COHERENCES)
     arguments = parser.parse_args()
     keep_freed_memory()
-    segmenter = Segmenter(load_model(arguments.weights), "cpu")
+    segmenter = Segmenter(load_model(arguments.weights or PHANTOMS), "cpu")
     cohort = PhantomCohort(seed=SEED, cases=arguments.cases, kind=CROSSING)
     truth = Flicker.of([cohort.case_truth(index, DRAWS) for index in range(len(cohort))])
     asked = {"samples": arguments.samples, "steps": arguments.steps, "preset": arguments.preset}

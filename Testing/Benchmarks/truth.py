@@ -40,7 +40,7 @@ from diffoseg.evaluation.evaluate import Evaluation, Predictor, TruthSlice, eval
 from diffoseg.evaluation.phantoms import ModelPredictor, TruthCase
 from diffoseg.evaluation.volumes import perfect_volumes, score_volumes, true_volumes, volumes_of
 from diffoseg.experts.panel import CONSENSUS
-from diffoseg.model.cards import find_model
+from diffoseg.model.cards import PHANTOMS, find_model
 from diffoseg.model.model import Model, load_model
 from diffoseg.model.presets import LEVEL_SET, chosen_steps
 from diffoseg.model.stored import content_hash, save_model
@@ -58,7 +58,7 @@ def main() -> int:
     """Measure what is asked for and write the report."""
     arguments = _arguments()
     keep_freed_memory()
-    weights = find_model(arguments.weights)
+    weights = find_model(arguments.weights or PHANTOMS)
     model = load_model(weights)
     found = {}
     for name, (cohort, tasks) in Plan(arguments, model).sections():
@@ -86,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", nargs="?", help="default: the default weights")
+    parser.add_argument("weights", nargs="?", help="default: the phantom weights")
     parser.add_argument("--majority", type=Path, help="rival by rivals.py")
     parser.add_argument("--experts", type=Path, help="rival by rivals.py")
     parser.add_argument("--paper", type=Path, help="weights of the paper's kind")

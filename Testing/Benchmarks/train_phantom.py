@@ -1,10 +1,10 @@
-"""Train the default weights: the fast kind, on phantoms, by one command.
+"""Train the phantom weights: the fast kind, on phantoms, by one command.
 
-python Testing/Benchmarks/train_default.py OUT [--iterations N] [--from WEIGHTS]
+python Testing/Benchmarks/train_phantom.py OUT [--iterations N] [--from WEIGHTS]
 
 Four named experts draw every phantom several times, and passing ones draw it besides, so that the
 codes of experts fill their space. A run that was stopped goes on where it was. The result is
-OUT/model.safetensors; ship_weights.py makes it the default.
+OUT/model.safetensors; ship_weights.py --name diffoseg-phantom ships it.
 """
 
 import argparse
