@@ -6,13 +6,19 @@ import zipfile
 
 import numpy as np
 import pytest
-from lidc_readers import best_outline, most_typical
+from lidc_readers import most_typical
 from lidc_strips import SPACING_MM, WIDTH, nodules, on_model_grid, slices_of_strips
 from PIL import Image
+
+from diffoseg.cohorts.order_statistics import OF_FOUR
 
 EDGE, SLICES, MM = 112, 3, 0.7
 # Pixels that readers 0 to 3 mark in each slice, as the half-width of a square about the middle.
 HALF_WIDTHS = (6, 3, 0, 9)
+ABOUT = (
+    *("nodule", "patient", "series_uid", "fold", "size"),
+    *("pixel_spacing_mm", "slice_spacing_mm"),
+)
 
 
 def squares() -> np.ndarray:
@@ -45,11 +51,15 @@ def strips(tmp_path_factory):
             stored, hu=np.full(ends.shape, -700, np.int16), masks=ends, spacing_mm=[2.5, MM, MM]
         )
         file.writestr("a.npz", stored.getvalue())
+    persons = {"session_1": "2", "session_3": "4"}
     about = [("a", "P1", 3), ("b", "P2", 0)]
     with (folder / "nodules.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("nodule", "patient", "fold", "size", "pixel_spacing_mm"))
-        rows.writerows((name, patient, fold, EDGE, MM) for name, patient, fold in about)
+        rows.writerow((*ABOUT, *persons))
+        rows.writerows(
+            (name, patient, f"scan of {patient}", fold, EDGE, MM, 2.5, *persons.values())
+            for name, patient, fold in about
+        )
     with (folder / "slices.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("nodule", "slice", "hu_at_0", "hu_per_step", "hu_exact"))
@@ -73,7 +83,23 @@ def test_what_is_learnt_from_are_marked_slices_the_ends_beyond_them_and_bare_sur
     assert (~marked).sum() == 2 + 1  # two slices below the nodule, and a part beside it
     assert set(found.patients) == {"P1"}
     assert found.images[marked].mean() == pytest.approx(2 * (1000 - 500) / 1400 - 1, abs=1e-5)
-    np.testing.assert_array_equal(found.masks[marked].sum((2, 3))[0], [0, 36, 144, 324])
+    areas = found.masks[marked].sum((2, 3))[0]
+    np.testing.assert_array_equal(areas, 2 * [0, 36, 144, 324])
+
+
+def test_a_drawing_is_there_by_its_law_and_by_the_person_who_drew_much_in_the_scan(
+    strips, monkeypatch
+):
+    alone = slices_of_strips(strips, {3}, seed=0)
+    assert alone.experts == OF_FOUR.names
+    assert alone.drawn_by[0].tolist() == [0, 1, 2, 3] * 2
+
+    monkeypatch.setattr("lidc_strips.PERSONAL", 1)
+    found = slices_of_strips(strips, {3}, seed=0)
+    persons = ("session 2 of scan of P1", "session 4 of scan of P1")
+    assert found.experts == (*OF_FOUR.names, *persons)
+    # The smallest drawing is of nobody, then that of reader 1, of reader 0, and of reader 3.
+    assert found.drawn_by[0].tolist() == [0, 1, 2, 3, 0, 4, 2, 5]
 
 
 def test_pixels_are_brought_to_the_models_about_the_same_middle():
@@ -85,17 +111,6 @@ def test_pixels_are_brought_to_the_models_about_the_same_middle():
     assert fine.shape == (WIDTH, WIDTH)
     assert fine.sum() == pytest.approx(32**2, rel=0.01)
     np.testing.assert_array_equal(fine, fine[::-1, ::-1])
-
-
-def test_the_best_outline_is_the_level_set_of_greatest_expected_dice():
-    probability = np.random.default_rng(3).random((6, 7)) ** 3
-
-    def expected_dice(mask):
-        return 2 * probability[mask].sum() / (mask.sum() + probability.sum())
-
-    every = [probability >= level for level in np.unique(probability)]
-    best = best_outline(probability)
-    assert expected_dice(best) == pytest.approx(max(map(expected_dice, every)))
 
 
 def test_the_most_typical_sample_overlaps_the_others_most_and_is_never_empty():
