@@ -13,6 +13,7 @@ import io
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from diffoseg.space.marked import marked_box
 from diffoseg.space.volume import Volume
 
 PANEL = ExpertPanel.of(*(f"Reader {number}" for number in range(1, READERS + 1)))
+REPOSITORY = Path(__file__).resolve().parents[2]
 _SOFT = 3.5  # mean rating of margin or texture below which it is poor, or not solid
 
 
@@ -38,7 +40,9 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="every how many nodules (default: 1)")
     parser.add_argument("--margin", type=float, default=10.0, help="mm around what was marked")
     arguments = parser.parse_args()
-    cases = list(nodules_as_cases(arguments.strips, arguments.margin))[:: arguments.every]
+    if arguments.out.resolve().is_relative_to(REPOSITORY):
+        parser.error("OUT lies in the repository, where no pixel of LIDC-IDRI may be.")
+    cases = islice(nodules_as_cases(arguments.strips, arguments.margin), 0, None, arguments.every)
     entries = [write_case(arguments.out, case, PANEL) for case in cases]
     write_index(arguments.out, entries, PANEL, persistent_experts=False)
     print(f"{len(entries)} nodules of {len({entry.patient for entry in entries})} patients")
