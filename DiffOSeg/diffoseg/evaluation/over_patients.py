@@ -50,6 +50,11 @@ def of_case(name: str, beside: Sequence[str] = ()) -> Pick:
     return lambda case: [case.numbers[name]] if needed <= case.numbers.keys() else []
 
 
+def less(pick: Pick, rival: Pick) -> Pick:
+    """Pick the difference of two numbers that come in the same places."""
+    return lambda case: [a - b for a, b in zip(pick(case), rival(case), strict=True)]
+
+
 def _add(totals: dict[str, np.ndarray], patient: str, values: np.ndarray) -> None:
     totals[patient] = totals[patient] + values if patient in totals else values
 

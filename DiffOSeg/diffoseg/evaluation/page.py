@@ -8,6 +8,8 @@ from ..output.markup import table as html_table
 from ..output.report_style import STYLE
 from .tables import markdown
 
+_WIDER = "main{max-width:88rem}.dim{max-width:44rem}"
+
 Row = tuple[str, list[str]]
 
 
@@ -53,6 +55,6 @@ def as_html(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str
         body += html_table(section.heads, lines)
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{STYLE}{_WIDER}</style></head>"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
     )

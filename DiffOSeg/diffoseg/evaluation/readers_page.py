@@ -9,13 +9,14 @@ import numpy as np
 from ..experts.panel import CONSENSUS
 from .intervals import Estimate
 from .metrics import calibration_sums
-from .over_patients import Pick, calibration, estimate, of_case, of_slices
+from .over_patients import Pick, calibration, estimate, less, of_case, of_slices
 from .page import Section
 from .reader_volumes import DIFFERENCE, LOG_RATIO, SQUARED
 from .readers import CaseScores
 from .slice_scores import LEVEL_SETS, MAJORITY, ONE_OUTLINE, ONE_READER, TWO_READERS
 
 _SIZES_MM = (0.0, 8.0, 20.0, np.inf)
+_DIFFERENCES = ("GED_U", "HM-IoU")
 _MOST_VALUES, _FEWEST_CASES = 6, 5  # of a tag, to be worth a table of its own
 
 Named = Callable[[str, Sequence[str]], Pick]
@@ -83,6 +84,8 @@ def _distances(cases: Sequence[CaseScores]) -> Section:
     for title, name, methods, published in named:
         columns = [name + whose if whose in methods else "" for whose in everybody]
         rows.append((title, _cells(cases, of_slices, [*columns, published])))
+        if name in _DIFFERENCES:
+            rows.append((f"{title}, model less this", _differences(cases, name, columns)))
     error = _text(calibration(cases, lambda case: case.calibration))
     rows.append(("calibration error of the map, 5 to 95 %", ["", error, "", "", "", ""]))
     return Section(
@@ -106,15 +109,29 @@ def _distances(cases: Sequence[CaseScores]) -> Section:
     )
 
 
+def _differences(cases: Sequence[CaseScores], name: str, columns: Sequence[str]) -> list[str]:
+    """Return the model's number less each rival's, pair by pair."""
+    known = [column for column in columns if any(of_slices(column)(case) for case in cases)]
+
+    def less_than(rival: str) -> Pick:
+        needed = [*known, rival]
+        return less(of_slices(name, needed), of_slices(rival, needed))
+
+    return ["", "", *(_text(estimate(cases, less_than(rival))) for rival in columns[1:]), ""]
+
+
 def _outlines(cases: Sequence[CaseScores]) -> Section:
-    def three(name: str, end: str = "") -> list[str]:
-        return [name + whose + end for whose in ("", MAJORITY, TWO_READERS)]
+    def three(name: str) -> list[str]:
+        return [name + whose for whose in ("", MAJORITY, TWO_READERS)]
+
+    def surfaces(name: str) -> list[str]:  # a majority is often empty: others are not held to that
+        return [f"{name}, mm", "", f"{name}{TWO_READERS}, mm"]
 
     rows = [
         ("Dice, slices", _cells(cases, of_slices, three("Dice"))),
         ("Dice, 3-D", _cells(cases, of_case, three("3-D Dice"))),
-        ("mean surface distance, mm", _cells(cases, of_case, three("surface", ", mm"))),
-        ("95 % surface distance, mm", _cells(cases, of_case, three("95 % surface", ", mm"))),
+        ("mean surface distance, mm", _cells(cases, of_case, surfaces("surface"))),
+        ("95 % surface distance, mm", _cells(cases, of_case, surfaces("95 % surface"))),
     ]
     for name in ("outline", "samples", "level sets"):
         columns = [f"flicker of {name}", "", "flicker of readers"]
@@ -131,7 +148,7 @@ def _outlines(cases: Sequence[CaseScores]) -> Section:
     return Section(
         "One outline",
         "The consensus' outline with each reader who marked, beside these with each other, where"
-        " two or more did; surfaces where nobody's outline is empty. The majority is the map above"
+        " two or more did; surfaces where the outline is not empty. The majority is the map above"
         " one half.",
         ["measure", "slices or cases", "outline", "majority", "two readers"],
         rows,
@@ -143,22 +160,21 @@ def _volumes(cases: Sequence[CaseScores], samples: int) -> Section:
         return [name + end, "", name + LEVEL_SETS + end, name + ONE_READER + end]
 
     rows = []
-    for name, title, shown in (
-        (DIFFERENCE, "less the readers' mean, ml", float),
-        (LOG_RATIO, "as a multiple of the readers' mean", np.exp),
+    for name, title, shown, whose in (
+        (DIFFERENCE, "less the readers' mean, ml", float, ("", MAJORITY, ONE_READER)),
+        (LOG_RATIO, "as a multiple of the readers' mean", np.exp, ("", ONE_READER)),
     ):
-        means = [name, name + MAJORITY, name + ONE_READER]
-        known = [column for column in means if any(column in case.numbers for case in cases)]
+        known = [name + w for w in whose if any(name + w in case.numbers for case in cases)]
         chosen = [case for case in cases if known and set(known) <= case.numbers.keys()]
-        bias = [_shown(estimate(chosen, of_case(column)), shown) for column in means]
-        limits = [_limits(chosen, column, shown) for column in means]
-        for what, cells in (("bias", bias), ("95 % limits of agreement", limits)):
-            rows.append((f"{title}: {what}", [str(len(chosen)), *cells[:2], "", cells[2]]))
+        for what, cell in (("bias", _bias), ("95 % limits of agreement", _limits)):
+            found = {w: cell(chosen, name + w, shown) for w in whose}
+            cells = [found.get(w, "") for w in ("", MAJORITY, LEVEL_SETS, ONE_READER)]
+            rows.append((f"{title}: {what}", [str(len(chosen)), *cells]))
     nominal = (samples - 1) / (samples + 1)
     rows += [
         (
             f"readers in the range of {samples}, ties by chance; right is {nominal:.3f}",
-            _cells(cases, of_case, law("volume coverage")),
+            _cells(cases, of_case, [*law("volume coverage")[:3], ""]),
         ),
         (
             "readers in the interval that is shown, its ends too",
@@ -169,12 +185,16 @@ def _volumes(cases: Sequence[CaseScores], samples: int) -> Section:
     return Section(
         "Volumes",
         "Bias and limits (Bland-Altman) are against the mean of those who marked, and of a reader"
-        " against the mean of the others, where two or more did; multiples where no outline is"
-        " empty. The law of the volume is judged on all readers, a lesion"
+        " against the mean of the others, where two or more did; multiples where the outline"
+        " is not empty. The law of the volume is judged on all readers, a lesion"
         " left out as 0.",
         ["volume", "cases", "model", "majority", "level sets of its map", "one reader"],
         rows,
     )
+
+
+def _bias(cases: Sequence[CaseScores], name: str, shown: Callable[[float], float]) -> str:
+    return _shown(estimate(cases, of_case(name)), shown)
 
 
 def _limits(cases: Sequence[CaseScores], name: str, shown: Callable[[float], float]) -> str:
