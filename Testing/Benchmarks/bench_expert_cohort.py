@@ -13,6 +13,7 @@ import numpy as np
 from bench_expert_outlines import above_half, best_outlines
 
 from diffoseg.cohorts.case import Case
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import Style, View, draw, draw_latents, style_population
 from diffoseg.model.metadata import ModelMetadata
@@ -57,7 +58,7 @@ class Phantom:
 
 def phantoms(seed: int, count: int, metadata: ModelMetadata) -> tuple[Phantom, ...]:
     """Return rendered phantoms of a seed."""
-    cohort = PhantomCohort(seed=seed, cases=count)
+    cohort = PhantomCohort(seed=seed, cases=count, kind=CROSSING)
     return tuple(_phantom(cohort, index, metadata) for index in range(count))
 
 

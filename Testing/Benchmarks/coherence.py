@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 
 from diffoseg.cohorts.case import Case
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.drawing import drawing
 from diffoseg.drawing.segmenter import Segmenter
 from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
+from diffoseg.model.cards import PHANTOMS
 from diffoseg.model.model import load_model
 from diffoseg.model.presets import PRESETS, STANDARD
 from diffoseg.space.geometry import Box
@@ -117,8 +119,8 @@ def main() -> int:
     parser.add_argument("--correlations", type=float, nargs="+", default=COHERENCES)
     arguments = parser.parse_args()
     keep_freed_memory()
-    segmenter = Segmenter(load_model(arguments.weights), "cpu")
-    cohort = PhantomCohort(seed=SEED, cases=arguments.cases)
+    segmenter = Segmenter(load_model(arguments.weights or PHANTOMS), "cpu")
+    cohort = PhantomCohort(seed=SEED, cases=arguments.cases, kind=CROSSING)
     truth = Flicker.of([cohort.case_truth(index, DRAWS) for index in range(len(cohort))])
     asked = {"samples": arguments.samples, "steps": arguments.steps, "preset": arguments.preset}
     print(f"{'':24}{'flicker':>8}  {'minus the experts':28}{'gaps':>8}")

@@ -1,4 +1,4 @@
-"""Write the card of the default weights: what they are, how they were trained, how good they are.
+"""Write the card of the phantom weights: what they are, how they were trained, how good they are.
 
     python Testing/Benchmarks/model_card.py TRUTH.md [RELIABILITY.png]
 
@@ -11,18 +11,18 @@ import shutil
 import sys
 from pathlib import Path
 
-from diffoseg.model.cards import find_model
+from diffoseg.model.cards import PHANTOMS, find_model
 from diffoseg.model.model import Model, load_model
 from diffoseg.model.stored import content_hash
 
 
 def main() -> int:
-    """Write the card of the default weights."""
+    """Write the card of the phantom weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truth", type=Path)
     parser.add_argument("reliability", type=Path, nargs="?")
     arguments = parser.parse_args()
-    path = find_model(None)
+    path = find_model(PHANTOMS)
     model = load_model(path)
     truth = arguments.truth.read_text(encoding="utf-8")
     if content_hash(model) not in truth:
@@ -62,7 +62,7 @@ nothing here says how it draws on patients.
 
 ## How it was trained
 
-    python Testing/Benchmarks/train_default.py runs/default --iterations {done["iterations"]}
+    python Testing/Benchmarks/train_phantom.py runs/default --iterations {done["iterations"]}
 
 {done["iterations"]} iterations of {done["batch"]} slices, seed {done["seed"]}.
 {about.training["history"]}

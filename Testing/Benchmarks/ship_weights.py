@@ -2,7 +2,7 @@
 
     python Testing/Benchmarks/ship_weights.py RUN --history "..." [--name NAME]
 
-RUN is the folder of train_default.py, or of train_lidc.py; its curve becomes the card's picture.
+RUN is the folder of train_phantom.py, or of train_lidc.py; its curve becomes the card's picture.
 """
 
 import argparse

@@ -32,6 +32,7 @@ from truth_report import (
 from truth_run import Measured, Task, run
 
 from diffoseg.cohorts.calibration import level_set_gate
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import SHIFTS, PhantomCohort
 from diffoseg.device.allocator import keep_freed_memory
 from diffoseg.evaluation.bounds import humans, level_sets_of_truth, oracle
@@ -39,7 +40,7 @@ from diffoseg.evaluation.evaluate import Evaluation, Predictor, TruthSlice, eval
 from diffoseg.evaluation.phantoms import ModelPredictor, TruthCase
 from diffoseg.evaluation.volumes import perfect_volumes, score_volumes, true_volumes, volumes_of
 from diffoseg.experts.panel import CONSENSUS
-from diffoseg.model.cards import find_model
+from diffoseg.model.cards import PHANTOMS, find_model
 from diffoseg.model.model import Model, load_model
 from diffoseg.model.presets import LEVEL_SET, chosen_steps
 from diffoseg.model.stored import content_hash, save_model
@@ -57,7 +58,7 @@ def main() -> int:
     """Measure what is asked for and write the report."""
     arguments = _arguments()
     keep_freed_memory()
-    weights = find_model(arguments.weights)
+    weights = find_model(arguments.weights or PHANTOMS)
     model = load_model(weights)
     found = {}
     for name, (cohort, tasks) in Plan(arguments, model).sections():
@@ -75,7 +76,7 @@ def main() -> int:
         "seed": SEED,
     }
     if "main" in found:
-        gated = PhantomCohort(seed=SEED, cases=max(2, arguments.cases))
+        gated = PhantomCohort(seed=SEED, cases=max(2, arguments.cases), kind=CROSSING)
         about["gate"] = level_set_gate(gated, 2 * arguments.draws)
     print(write_report(arguments.out, found, about))
     return 0
@@ -85,7 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", nargs="?", help="default: the default weights")
+    parser.add_argument("weights", nargs="?", help="default: the phantom weights")
     parser.add_argument("--majority", type=Path, help="rival by rivals.py")
     parser.add_argument("--experts", type=Path, help="rival by rivals.py")
     parser.add_argument("--paper", type=Path, help="weights of the paper's kind")
@@ -114,7 +115,7 @@ class Plan:
         self.arguments = arguments
         self.model = model
         self.digest = f"{_digest_of(model)}, {model.metadata.sampler}, {model.metadata.steps} steps"
-        self.cohort = PhantomCohort(seed=SEED, cases=10_000)
+        self.cohort = PhantomCohort(seed=SEED, cases=10_000, kind=CROSSING)
 
     def sections(self) -> Iterator[tuple[str, tuple[PhantomCohort, list[Task]]]]:
         """Yield the name of each table, its phantoms and its tasks."""
@@ -126,7 +127,7 @@ class Plan:
         yield "own", (self.cohort, own)
         yield "volumes", (self.cohort, self._volumes(asked.volume_cases))
         for shift in SHIFTS:
-            cohort = PhantomCohort(seed=SHIFTED_SEED, cases=10_000, shift=shift)
+            cohort = PhantomCohort(seed=SHIFTED_SEED, cases=10_000, shift=shift, kind=CROSSING)
             yield f"shifts, {shift}", (cohort, self._shifted(cohort, asked.shift_cases))
         if asked.paper is not None:
             yield "paper", (self.cohort, self._paper())

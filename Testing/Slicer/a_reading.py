@@ -7,6 +7,7 @@ import numpy as np
 import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.experts.panel import CONSENSUS
 
@@ -48,7 +49,7 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
 @cache
 def _phantom(size, index):
     """Return a cohort, one case of it, and by how much the experts' probabilities differ."""
-    cohort = PhantomCohort(size=size)
+    cohort = PhantomCohort(size=size, kind=CROSSING)
     probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
     return cohort, cohort[index], np.std(probabilities, axis=0)
 

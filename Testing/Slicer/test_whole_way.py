@@ -21,6 +21,7 @@ from a_sitting import (
 
 import SlicerHost
 from diffoseg.cohorts.dicom_series import write_dicom_series
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 
 ASKED = ("consensus", "Tightest of four", "Tighter of four", "Wider of four", "Widest of four")
@@ -39,7 +40,7 @@ class Reading:
     def __init__(self, widget, folder):
         self.panel, self.ui, self.logic = widget.panel, widget.panel.ui, widget.logic
         self.series = folder / "Übung 検査" / "thin slices, lung"
-        case = PhantomCohort(seed=20251, cases=8, size=(10, 96, 96))[7]
+        case = PhantomCohort(seed=20251, cases=8, size=(10, 96, 96), kind=CROSSING)[7]
         write_dicom_series(case.volume, self.series, series_description="Brust-CT Übung 検査")
         nodule = np.argwhere(np.logical_or.reduce(list(case.masks.values())))
         self.middle = case.volume.geometry.index_to_point(nodule.mean(0)[::-1])  # LPS mm

@@ -7,8 +7,10 @@ deviations, so that a network can see what the expert is told. Given the zones, 
 slice depends on that slice alone, and the personal draws behind it (`Latents`) are shared by all
 slices, so that a 2D network can learn the law and one drawing is still coherent in 3D.
 
-Choices cross: one lobe or the other, the vessel, the second focus, smooth or polygonal contours are
-chosen whatever the threshold, so that masks are not nested and no level sets can imitate them.
+Choices of the crossing kind cross: one lobe or the other, the vessel, the second focus, smooth or
+polygonal contours are chosen whatever the threshold, so that masks are not nested and no level sets
+can imitate them. Readers of the nodules kind (readers.py) look with another eye, View.by_contrast:
+they judge the nodule as a whole, so that its brightest and largest slices count on the others, too.
 
 Simulated people: they tell nothing about how real experts read, and are never clinical evidence.
 """
@@ -25,6 +27,20 @@ _EYE = 0.6  # mm; the eye's own smoothing in plane
 _EDGE = 150.0  # HU over which a contour decision saturates
 _KNOT = 3.0  # mm between the corners of a polygonal contour, and of the wobble of a hand
 _TRAITS = 9
+
+# Of those who judge by contrast (View.by_contrast); set so that the named readers disagree as the
+# radiologists of LIDC-IDRI do, by Testing/Benchmarks/phantom_table.py.
+FAINTEST = -650.0  # HU; what is fainter is drawn as if it were of this
+_KEEN_EYE = 0.4  # mm
+_BRIGHTEST = 4.0  # mm² that show how bright a small structure is
+_UNSEEN = 100.0  # HU over the lung that nobody notices
+_EDGE_SHARE = 0.45  # of the step, over which a contour decision saturates
+_LEAST_DOUBT = 40.0  # HU
+_REACH = 0.52
+_STEEPNESS = 2.3
+_SURE_AREA = 10.0  # mm²
+_OWN = 0.5  # weight of a slice's own area beside the nodule's largest
+_CEILING = 0.986
 
 
 @dataclass(frozen=True)
@@ -133,6 +149,13 @@ class View:
         seen: smoothed HU, float32, (K, h, w).
         zones: by structure, bool, (K, h, w).
         solid_area: mm² of visibly solid core on each slice, (K,).
+        solid, glass: HU of what counts as solid and as ground glass on each slice, float32, (K,).
+        edge_share: of the step that a contour follows, over which its place is in doubt; 0 for a
+            fixed number of HU.
+        steepness: log odds of drawing on a slice, for each e-fold of its solid area.
+        sure_area: mm² of solid area at which those are a style's detection.
+        ceiling: probability of marking what nobody can fail to see.
+        reach: how far, in saturated decisions, the hand may stray; below 1 it leaves no islands.
         window: where (h, w) lies in (J, I).
         shape: (K, J, I) of the volume.
         spacing: mm along (x, y, z).
@@ -141,21 +164,60 @@ class View:
     seen: np.ndarray
     zones: dict[str, np.ndarray]
     solid_area: np.ndarray
+    solid: np.ndarray
+    glass: np.ndarray
     window: tuple[slice, slice]
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    edge_share: float = 0.0
+    steepness: float = 2.5
+    sure_area: float = 30.0
+    reach: float = np.inf
+    ceiling: float = 1.0
 
     @classmethod
     def of(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
         """Return the expert's view of ``scene``, whose voxels are ``spacing`` mm apart."""
-        window = _around(np.logical_or.reduce(list(scene.zones.values())), spacing)
-        eye = (0.0, _EYE / spacing[1], _EYE / spacing[0])
-        seen = gaussian_filter(scene.hu, eye, truncate=3)[:, *window]
-        zones = {name: zone[:, *window] for name, zone in scene.zones.items()}
+        window, seen, zones = _looked_at(scene, spacing, _EYE)
         halfway = (GROUND_GLASS + SOLID) / 2
         solidness = np.clip((seen - GROUND_GLASS) / (2 * (halfway - GROUND_GLASS)), 0, 1)
         area = (solidness * zones["core"]).sum((1, 2)) * spacing[0] * spacing[1]
-        return cls(seen, zones, area, window, _shape(scene.hu), spacing)
+        solid, glass = (np.full(len(seen), level, np.float32) for level in (SOLID, GROUND_GLASS))
+        return cls(seen, zones, area, solid, glass, window, _shape(scene.hu), spacing)
+
+    @classmethod
+    def by_contrast(cls, scene: Scene, spacing: tuple[float, float, float]) -> Self:
+        """Return the view of somebody who judges a nodule by its contrast with the lung around it.
+
+        What is solid is as bright as the nodule's core where it is brightest: a contour halfway is
+        halfway up its edge, of a faint nodule as of a solid one, and tapers off at the ends. A
+        slice is the more conspicuous the more contrast it and the nodule's largest slice show,
+        squared, as mm² of solid tissue.
+        """
+        window, seen, zones = _looked_at(scene, spacing, _KEEN_EYE)
+        pixel = spacing[0] * spacing[1]
+        halo = (zones["lobe a"] | zones["lobe b"]) & ~zones["core"]
+        solid = _brightness(seen, zones["core"], pixel, SOLID)
+        glass = _brightness(seen, halo, pixel, GROUND_GLASS)
+        nodule = zones["core"] | halo
+        contrast = (seen - PARENCHYMA - _UNSEEN) / (SOLID - PARENCHYMA - _UNSEEN)
+        area = (np.clip(contrast, 0, 1) ** 2 * nodule).sum((1, 2)) * pixel + 0.05
+        area = area**_OWN * area.max() ** (1 - _OWN)
+        return cls(
+            seen,
+            zones,
+            area,
+            solid,
+            glass,
+            window,
+            _shape(scene.hu),
+            spacing,
+            edge_share=_EDGE_SHARE,
+            steepness=_STEEPNESS,
+            sure_area=_SURE_AREA,
+            reach=_REACH,
+            ceiling=_CEILING,
+        )
 
     def at(self, here: slice) -> Self:
         """Return the view of some of the slices alone."""
@@ -164,19 +226,44 @@ class View:
             seen=self.seen[here],
             zones={name: zone[here] for name, zone in self.zones.items()},
             solid_area=self.solid_area[here],
+            solid=self.solid[here],
+            glass=self.glass[here],
             shape=(len(self.solid_area[here]), *self.shape[1:]),
         )
 
     def presence(self, style: Style) -> np.ndarray:
         """Return the probability, (K,), that the expert draws anything on each slice."""
-        odds = style.detection + 2.5 * np.log((self.solid_area + 0.05) / 30.0)
-        return 1 / (1 + np.exp(-odds))
+        odds = style.detection + self.steepness * np.log((self.solid_area + 0.05) / self.sure_area)
+        return self.ceiling / (1 + np.exp(-odds))
 
     def paste(self, drawings: np.ndarray) -> np.ndarray:
         """Return drawings (D, K, h, w) on the whole volume, (D, K, J, I)."""
         whole = np.zeros((len(drawings), *self.shape), bool)
         whole[:, :, *self.window] = drawings
         return whole
+
+
+def _looked_at(
+    scene: Scene, spacing: tuple[float, float, float], eye_mm: float
+) -> tuple[tuple[slice, slice], np.ndarray, dict[str, np.ndarray]]:
+    """Return the window round the structures, and what is seen of image and zones through it."""
+    window = _around(np.logical_or.reduce(list(scene.zones.values())), spacing)
+    eye = (0.0, eye_mm / spacing[1], eye_mm / spacing[0])
+    seen = gaussian_filter(scene.hu, eye, truncate=3)[:, *window]
+    return window, seen, {name: zone[:, *window] for name, zone in scene.zones.items()}
+
+
+def _brightness(seen: np.ndarray, zone: np.ndarray, pixel: float, most: float) -> np.ndarray:
+    """Return how bright a zone is where it is brightest, HU, the same on all slices, (K,) float32.
+
+    On a slice that is the mean of its brightest quarter, or of _BRIGHTEST mm² where it is small.
+    """
+    brightest = FAINTEST
+    for values in (slice_seen[here] for slice_seen, here in zip(seen, zone, strict=True)):
+        if len(values):
+            part = max(len(values) // 4, int(_BRIGHTEST / pixel), 1)
+            brightest = max(brightest, float(np.sort(values)[-part:].mean()))
+    return np.full(len(seen), min(brightest, most), np.float32)
 
 
 def _shape(array: np.ndarray) -> tuple[int, int, int]:
@@ -280,13 +367,16 @@ def _decide(view: View, style: Style, latents: Latents, d: int) -> np.ndarray:
     lobes = zones["lobe a"] | zones["lobe b"]
     chosen = (zones["lobe a"] & latents.lobe_a[d]) | (zones["lobe b"] & latents.lobe_b[d])
     place = np.float32(style.threshold + style.drift * latents.drift[d])
-    lung_solid = np.float32(PARENCHYMA) + place * np.float32(SOLID - PARENCHYMA)
-    lung_glass = np.float32(PARENCHYMA) + place * np.float32(GROUND_GLASS - PARENCHYMA)
-    glass_solid = np.float32(GROUND_GLASS) + place * np.float32(SOLID - GROUND_GLASS)
-    threshold = np.where(chosen, lung_glass, np.where(lobes, glass_solid, lung_solid))
+    solid, glass = view.solid[:, None, None], view.glass[:, None, None]
+    lung = np.float32(PARENCHYMA)
+    inner = np.where(chosen, glass, solid)
+    outer = np.where(lobes & ~chosen, glass, lung)
+    threshold = outer + place * (inner - outer)
     within = (zones["core"] | chosen) & ~(zones["vessel"] | zones["focus"])
     within |= (zones["vessel"] & latents.vessel[d]) | (zones["focus"] & latents.focus[d])
-    return np.where(within, np.clip((view.seen - threshold) / np.float32(_EDGE), -1, 1), -1)
+    doubt = view.edge_share * (inner - outer) if view.edge_share else np.float32(_EDGE)
+    inside = (view.seen - threshold) / np.maximum(doubt, np.float32(_LEAST_DOUBT))
+    return np.where(within, np.clip(inside, -1, 1), -1)
 
 
 def _contour(
@@ -298,7 +388,8 @@ def _contour(
     rows, cols = _knots(view)
     n_rows, n_cols = decision.shape[1:]
     wobble = _between(latents.wobble[d], rows, n_rows, axis=1)
-    smooth += np.float32(style.wobble) * _between(wobble, cols, n_cols, axis=2)
+    stray = np.float32(style.wobble) * _between(wobble, cols, n_cols, axis=2)
+    smooth += np.clip(stray, -view.reach, view.reach)
     if not latents.polygon[d]:
         return smooth
     for axis, count, step, phase in (

@@ -88,6 +88,7 @@ def evaluate(arguments: Namespace) -> None:
         return
     if arguments.out is not None:
         raise InputError("--out is for a cohort's page. Give a COHORT, or leave --out away.")
+    from ..cohorts.kinds import CROSSING
     from ..cohorts.phantom import PhantomCohort
     from ..device.choice import chosen_device
     from ..evaluation.bounds import humans, oracle
@@ -100,9 +101,8 @@ def evaluate(arguments: Namespace) -> None:
     reach = model.calibration.reach
     sampler, steps = sampler_of(arguments.preset, model.metadata, reach, arguments.steps)
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
-    cohort = PhantomCohort(
-        seed=arguments.seed, cases=_PHANTOMS if arguments.cases is None else arguments.cases
-    )
+    cases = _PHANTOMS if arguments.cases is None else arguments.cases
+    cohort = PhantomCohort(seed=arguments.seed, cases=cases, kind=CROSSING)
     with Progress() as progress:
         truth = list(truth_slices(cohort, model.metadata))
         columns = {"model": evaluate(predictor, truth, arguments.samples, 0, progress)}
@@ -156,7 +156,7 @@ def cohort_phantom(arguments: Namespace) -> None:
     from ..cohorts.folder import write_cohort
     from ..cohorts.phantom import PhantomCohort
 
-    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases)
+    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases, kind=arguments.kind)
     with Progress() as progress:
         write_cohort(
             arguments.out, _counted(cohort, len(cohort), progress, "Drawing phantoms"), cohort.panel

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from ..cohorts.kinds import KINDS, NODULES
 from ..device.allocator import keep_freed_memory
 from ..device.waiting import wait_without_spinning
 from ..errors import (
@@ -371,6 +372,13 @@ def _add_cohort(group: _Group) -> None:
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--cases", type=int, required=True, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        default=NODULES,
+        help="whose experts disagree as real readers do (default), or about which parts belong,"
+        " a stress test that diffoseg-phantom is trained on",
+    )
     _add_lidc(kinds)
 
 

@@ -11,18 +11,19 @@ from ..space.geometry import Box
 
 SEED = 20251
 
-_CASE = 7  # near the pleura, with a halo, a vessel and a second focus to disagree about
-_SLICES = 8
+_CASE = 22  # a solid nodule near the pleura that all four mark
+_SLICES = 12
+_VOLUME_SLICES = 40
 _ROWS = 160  # larger than the cohort's, so that the picture shows lung around the nodule
 
 
 def write_demo_scan(folder: Path, metadata: ModelMetadata) -> tuple[Path, Box]:
     """Write the phantom as a DICOM series into ``folder``.
 
-    Returns the folder and the region round the nodule, LPS mm: 8 slices of the field of view that
+    Returns the folder and the region round the nodule, LPS mm: 12 slices of the field of view that
     the model was trained on.
     """
-    cohort = PhantomCohort(seed=SEED, cases=_CASE + 1, size=(24, _ROWS, _ROWS))
+    cohort = PhantomCohort(seed=SEED, cases=_CASE + 1, size=(_VOLUME_SLICES, _ROWS, _ROWS))
     case = cohort[_CASE]
     geometry = case.volume.geometry
     nodule = np.logical_or.reduce(list(case.masks.values()))

@@ -4,10 +4,11 @@ import pytest
 from a_model import a_model
 from truth_run import Task, run
 
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.evaluation.bounds import humans
 
-COHORT = PhantomCohort(seed=1, cases=100)
+COHORT = PhantomCohort(seed=1, cases=100, kind=CROSSING)
 
 
 def a_task(asked, cases, key="k", stop_at=None):

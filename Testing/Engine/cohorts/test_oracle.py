@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.oracle import MaskLaw, slice_law
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.errors import InputError
@@ -28,7 +29,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def law():
-    return slice_law(PhantomCohort(seed=5), 2, 5)
+    return slice_law(PhantomCohort(seed=5, kind=CROSSING), 2, 5)
 
 
 def test_marginal_presence_and_distance_equal_sums_over_pairs(tiny):
@@ -104,7 +105,7 @@ def test_a_slice_law_is_sound_and_crosses(law):
 
 
 def test_a_slice_law_agrees_with_fresh_drawings():
-    cohort, k = PhantomCohort(seed=5), 5
+    cohort, k = PhantomCohort(seed=5, kind=CROSSING), 5
     scene, view = cohort.scene(2)
     law = slice_law(cohort, 2, k, hands=8)
     truth = cohort.case_truth(2, 200)

@@ -8,6 +8,7 @@ from a_drawing import a_canvas, an_analytic_model, drawing
 from a_model import a_volume
 
 import diffoseg
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.diffusion.sampling import SamplerSettings
 from diffoseg.evaluation.phantoms import ModelPredictor, truth_slices
@@ -55,7 +56,9 @@ def test_samples_of_the_phantom_weights_keep_to_the_probability_they_state():
         pytest.skip("These weights draw each pixel by itself.")
     predictor = ModelPredictor(model)
     drift, size = [], []
-    for case in truth_slices(PhantomCohort(seed=71, cases=4), model.metadata, draws=2):
+    for case in truth_slices(
+        PhantomCohort(seed=71, cases=4, kind=CROSSING), model.metadata, draws=2
+    ):
         for expert in model.experts:
             masks = predictor.samples(case.image, expert, 48, seed=0)
             stated = predictor.probability(case.image, expert)

@@ -5,11 +5,12 @@ import pytest
 from a_fast_model import a_fast_model
 from a_model import PATCH, a_model, a_volume
 
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.drawing.segmenter import Segmenter
 from diffoseg.evaluation.phantoms import ModelPredictor, truth_cases, truth_slices
 
-COHORT = PhantomCohort(seed=2, cases=3)
+COHORT = PhantomCohort(seed=2, cases=3, kind=CROSSING)
 
 
 @pytest.fixture(scope="module")

@@ -204,10 +204,11 @@ def test_the_rate_warms_up_and_then_falls_to_a_hundredth():
 
 
 def test_a_written_split_is_reused(tmp_path: Path):
+    from diffoseg.cohorts.kinds import CROSSING
     from diffoseg.cohorts.phantom import PhantomCohort
     from diffoseg.training.prepare import prepare
 
-    cohort = PhantomCohort(seed=0, cases=4, size=(4, 64, 64))
+    cohort = PhantomCohort(seed=0, cases=4, size=(4, 64, 64), kind=CROSSING)
     metadata = replace(METADATA, patch=32)
     _, first = prepare(cohort, metadata, tmp_path, seed=0)
     swapped = json.loads((tmp_path / SPLIT).read_text())

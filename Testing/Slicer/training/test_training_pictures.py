@@ -19,13 +19,14 @@ from a_training import SIZE, a_case, a_mask, a_segmentation, a_volume
 from a_training_panel import WIDTH, aTrainingPanel, enter, lookedAt, openTraining, select, start
 
 import SlicerHost
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import style_population
 
 KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
 NAME, SEGMENT = "Dr. Kim", "Nodule"
 EXPERT = replace(style_population(2, 1)[0], name=NAME)  # whom no training has met
-COHORT = PhantomCohort(seed=20265, cases=4, experts=(EXPERT,), size=(10, 96, 96))
+COHORT = PhantomCohort(seed=20265, cases=4, experts=(EXPERT,), size=(10, 96, 96), kind=CROSSING)
 VIEWS = (1060, 760)  # pixels
 
 

@@ -21,6 +21,7 @@ from a_training import PATIENCE
 from process_tree import needs_proc
 
 import SlicerHost
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import style_population
 from diffoseg.experts.local_expert import load_expert
@@ -32,7 +33,7 @@ NAME = "Dr. Novák"
 SEGMENT = "Nodule"
 # Of the experts of seeds 1 to 16, the one who draws most generously: about twice the consensus.
 EXPERT = replace(style_population(2, 1)[0], name=NAME)
-COHORT = PhantomCohort(seed=20265, cases=4, experts=(EXPERT,), size=(10, 96, 96))
+COHORT = PhantomCohort(seed=20265, cases=4, experts=(EXPERT,), size=(10, 96, 96), kind=CROSSING)
 SAMPLES, SEED = (8, 7) if KEPT else (2, 7)
 OTHERS = (CONSENSUS, "Tightest of four", "Tighter of four")
 FRESH = 16  # drawings of the same expert, to compare with

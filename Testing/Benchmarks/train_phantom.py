@@ -1,10 +1,10 @@
-"""Train the default weights: the fast kind, on phantoms, by one command.
+"""Train the phantom weights: the fast kind, on phantoms, by one command.
 
-python Testing/Benchmarks/train_default.py OUT [--iterations N] [--from WEIGHTS]
+python Testing/Benchmarks/train_phantom.py OUT [--iterations N] [--from WEIGHTS]
 
 Four named experts draw every phantom several times, and passing ones draw it besides, so that the
 codes of experts fill their space. A run that was stopped goes on where it was. The result is
-OUT/model.safetensors; ship_weights.py makes it the default.
+OUT/model.safetensors; ship_weights.py --name diffoseg-phantom ships it.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from diffoseg.cohorts.kinds import CROSSING
 from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.model.metadata import ModelMetadata
 from diffoseg.model.model import load_model
@@ -26,8 +27,8 @@ from diffoseg.training.loop import LoopSettings
 from diffoseg.training.prepare import ROOM
 from diffoseg.training.slices import SliceSet, slices_of
 
-COHORT = PhantomCohort(seed=3, cases=3000, draws=3, passing=2)
-HELD_OUT = PhantomCohort(seed=4, cases=60, passing=2)
+COHORT = PhantomCohort(seed=3, cases=3000, draws=3, passing=2, kind=CROSSING)
+HELD_OUT = PhantomCohort(seed=4, cases=60, passing=2, kind=CROSSING)
 METADATA = ModelMetadata(
     title="DiffOSeg on synthetic lung nodules",
     kind="fast",
