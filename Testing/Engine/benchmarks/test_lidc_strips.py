@@ -1,14 +1,19 @@
-"""What real readers' strips become, and how an outline is chosen, on strips that are made up."""
+"""What real readers' strips and volumes become, on some that are made up."""
 
 import csv
 import io
+import sys
 import zipfile
 
+import lidc_volumes
 import numpy as np
 import pytest
-from lidc_readers import best_outline, most_typical
+from lidc_readers import most_typical
 from lidc_strips import SPACING_MM, WIDTH, nodules, on_model_grid, slices_of_strips
+from lidc_volumes import strips_as_cases, volumes_as_cases
 from PIL import Image
+
+from diffoseg.cohorts.folder import read_cohort
 
 EDGE, SLICES, MM = 112, 3, 0.7
 # Pixels that readers 0 to 3 mark in each slice, as the half-width of a square about the middle.
@@ -44,16 +49,18 @@ def strips(tmp_path_factory):
         np.savez(
             stored, hu=np.full(ends.shape, -700, np.int16), masks=ends, spacing_mm=[2.5, MM, MM]
         )
-        file.writestr("a.npz", stored.getvalue())
-    about = [("a", "P1", 3), ("b", "P2", 0)]
+        for name in ("a", "b"):
+            file.writestr(f"{name}.npz", stored.getvalue())
+    about = [("a", "P1", 3, 2.5), ("b", "P2", 0, -2.5)]  # one was listed from its top
     with (folder / "nodules.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("nodule", "patient", "fold", "size", "pixel_spacing_mm"))
-        rows.writerows((name, patient, fold, EDGE, MM) for name, patient, fold in about)
+        heads = "nodule patient fold slice_spacing_mm size pixel_spacing_mm series_uid readers"
+        rows.writerow([*heads.split(), "mean_margin", "mean_texture"])
+        rows.writerows([*facts, EDGE, MM, "1.2", 3, 2.0, 5.0] for facts in about)
     with (folder / "slices.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("nodule", "slice", "hu_at_0", "hu_per_step", "hu_exact"))
-        rows.writerows((name, k, -1000.0, 5.0, 1) for name, _, _ in about for k in range(SLICES))
+        rows.writerows((name, k, -1000.0, 5.0, 1) for name, *_ in about for k in range(SLICES))
     return folder
 
 
@@ -73,7 +80,8 @@ def test_what_is_learnt_from_are_marked_slices_the_ends_beyond_them_and_bare_sur
     assert (~marked).sum() == 2 + 1  # two slices below the nodule, and a part beside it
     assert set(found.patients) == {"P1"}
     assert found.images[marked].mean() == pytest.approx(2 * (1000 - 500) / 1400 - 1, abs=1e-5)
-    np.testing.assert_array_equal(found.masks[marked].sum((2, 3))[0], [0, 36, 144, 324])
+    twice = [0, 36, 144, 324] * 2  # by the law, and by the person, or again by the law
+    np.testing.assert_array_equal(found.masks[marked].sum((2, 3))[0], twice)
 
 
 def test_pixels_are_brought_to_the_models_about_the_same_middle():
@@ -87,17 +95,6 @@ def test_pixels_are_brought_to_the_models_about_the_same_middle():
     np.testing.assert_array_equal(fine, fine[::-1, ::-1])
 
 
-def test_the_best_outline_is_the_level_set_of_greatest_expected_dice():
-    probability = np.random.default_rng(3).random((6, 7)) ** 3
-
-    def expected_dice(mask):
-        return 2 * probability[mask].sum() / (mask.sum() + probability.sum())
-
-    every = [probability >= level for level in np.unique(probability)]
-    best = best_outline(probability)
-    assert expected_dice(best) == pytest.approx(max(map(expected_dice, every)))
-
-
 def test_the_most_typical_sample_overlaps_the_others_most_and_is_never_empty():
     drawn = np.zeros((4, 8, 8), bool)
     drawn[0, :2, :2] = True
@@ -106,3 +103,35 @@ def test_the_most_typical_sample_overlaps_the_others_most_and_is_never_empty():
 
     np.testing.assert_array_equal(most_typical(drawn), drawn[1])
     assert not most_typical(drawn[3:]).any()
+
+
+@pytest.mark.parametrize("cases", [volumes_as_cases, strips_as_cases])
+def test_held_out_nodules_become_cases_of_four_readers_who_are_nobody_elsewhere(strips, cases):
+    (case,) = cases(strips, margin_mm=5.0)
+
+    assert (case.patient, case.name) == ("P2", "b")
+    assert case.volume.geometry.spacing == (MM, MM, 2.5)
+    drawn = sorted(int(mask.sum()) for mask in case.masks.values())
+    assert drawn == [0, *(SLICES * 4 * half**2 for half in (3, 6, 9))]
+    lower, upper = np.array(case.region.lower), np.array(case.region.upper)
+    np.testing.assert_allclose((upper - lower)[:2], 2 * 9 * MM + 2 * 5.0)
+    assert case.tags["margin"] == "poor"
+    assert case.tags["texture"] == "solid"
+    assert case.tags["grey scale"] == "exact"
+
+
+def test_a_cohort_is_not_written_into_the_repository(strips, monkeypatch, capsys):
+    inside = lidc_volumes.REPOSITORY / "runs" / "lidc"
+    monkeypatch.setattr(sys, "argv", ["lidc_volumes.py", str(strips), str(inside)])
+    with pytest.raises(SystemExit):
+        lidc_volumes.main()
+    assert "no pixel" in capsys.readouterr().err
+    assert not inside.exists()
+
+
+def test_the_cohort_that_is_written_can_be_read(strips, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["lidc_volumes.py", str(strips), str(tmp_path), "--all"])
+    assert lidc_volumes.main() == 0
+    cohort = read_cohort(tmp_path)
+    assert not cohort.persistent_experts
+    assert [case.name for case in cohort] == ["b"]
