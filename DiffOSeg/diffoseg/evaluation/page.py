@@ -8,7 +8,7 @@ from ..output.markup import table as html_table
 from ..output.report_style import STYLE
 from .tables import markdown
 
-_WIDER = "main{max-width:88rem}.dim{max-width:44rem}"
+_WIDER = "@media screen { body { max-width: 92rem; } }"  # than a report: six columns of intervals
 
 Row = tuple[str, list[str]]
 
