@@ -133,7 +133,7 @@ def _evaluate_cohort(arguments: Namespace) -> None:
     asked = {name: getattr(arguments, name) for name in options}
     with Progress() as progress:
         cases = evaluate_cohort(segmenter, cohort, **asked, folder=arguments.out, progress=progress)
-    sections = sections_of(cases, arguments.samples)
+    sections = sections_of(cases, arguments.samples, persistent=cohort.persistent_experts)
     patients = len({case.patient for case in cases})
     lead = [
         f"{model.metadata.title}, {arguments.samples} samples of each answer.",

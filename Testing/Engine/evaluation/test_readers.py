@@ -29,6 +29,7 @@ from diffoseg.evaluation.cohort import (
     write_page,
 )
 from diffoseg.evaluation.intervals import interval, patient_weights
+from diffoseg.evaluation.metrics import generalized_energy_distance
 from diffoseg.evaluation.over_patients import calibration, estimate, of_case, of_slices
 from diffoseg.evaluation.page import as_text
 from diffoseg.evaluation.reader_volumes import crps
@@ -424,6 +425,20 @@ def test_nothing_of_a_case_is_kept_but_numbers(cohort, segmenter, monkeypatch):
     monkeypatch.setattr(Segmenter, "segment", segment)
     assert len(evaluate_cohort(segmenter, cohort, samples=2)) == 3
     assert len(alive) == 6
+
+
+def test_persons_who_drew_once_each_are_no_independent_draws(judged):
+    """Of two who never overlap a perfect mixture scores -1/2: nobody is drawn by one hand twice."""
+    one, other = np.eye(2, dtype=bool)[:, None]
+    samples = np.stack([one, other] * 200)
+    found = generalized_energy_distance(np.stack([one, other]), samples)
+    assert found == pytest.approx((0 - 1) / 2, abs=0.01)  # (within - between) / persons
+    of_persons, of_anybody = (
+        sections_of([judged[2]], 3, persistent=persistent)[0] for persistent in (True, False)
+    )
+    assert "below 0" in of_persons.note
+    assert "below 0" not in of_anybody.note
+    assert len(of_persons.rows) == len(of_anybody.rows) - 2
 
 
 def test_strata_are_by_size_and_by_tags_that_part_the_cases():
