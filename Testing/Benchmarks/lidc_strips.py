@@ -85,7 +85,7 @@ def nodules(folder: Path, folds: Collection[int]) -> Iterator[Nodule]:
                 name,
                 row["patient"],
                 float(row["pixel_spacing_mm"]),
-                float(row["slice_spacing_mm"]),
+                abs(float(row["slice_spacing_mm"])),  # one nodule is listed from its top
                 hu.astype(np.float32),
                 exact[:, 0, 0] > 0,
                 drawings[order],

@@ -481,6 +481,6 @@ def test_python_of_the_command_lines_page_gives_what_it_says(a_desk, monkeypatch
     (body,) = blocks(ROOT / "Docs" / "command_line.md", "python")
     names: dict[str, object] = {}
     exec(body, names)
-    probability = names["comparison"].results["Expert 1"].probability
+    probability = names["comparison"].results["Widest of four"].probability
     assert probability.shape == names["comparison"].region_geometry.size[::-1]
     assert 0 < probability.max() <= 1

@@ -9,6 +9,7 @@ Experts are persons who drew every case, unless the index says that they are not
 "Session 2" of one patient and of the next are different people.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -95,6 +96,17 @@ class FolderCohort(Sequence[Case]):
             tags=entry.tags,
             lesions=self._lesions(entry, volume.geometry),
         )
+
+    def fingerprint(self, index: int) -> str:
+        """Return a hash of all that is stored of a case; another case of that name has another."""
+        entry = self.entries[index]
+        digest = hashlib.sha256(json.dumps(_facts_of(entry), sort_keys=True).encode())
+        for name in (IMAGE, MASKS, LESIONS):
+            path = self._root / entry.name / name
+            if path.is_file():
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
     def _volume(self, entry: CaseEntry) -> Volume:
         import SimpleITK as sitk  # noqa: N813

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PHANTOMS = 12
+
 
 def segment(arguments: Namespace) -> None:
     """Draw a volume as the consensus and as every expert asked for, and write the results."""
@@ -84,6 +86,8 @@ def evaluate(arguments: Namespace) -> None:
     if arguments.cohort is not None:
         _evaluate_cohort(arguments)
         return
+    if arguments.out is not None:
+        raise InputError("--out is for a cohort's page. Give a COHORT, or leave --out away.")
     from ..cohorts.kinds import CROSSING
     from ..cohorts.phantom import PhantomCohort
     from ..device.choice import chosen_device
@@ -97,7 +101,8 @@ def evaluate(arguments: Namespace) -> None:
     reach = model.calibration.reach
     sampler, steps = sampler_of(arguments.preset, model.metadata, reach, arguments.steps)
     predictor = ModelPredictor(model, steps, sampler, arguments.renewal)
-    cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases, kind=CROSSING)
+    cases = _PHANTOMS if arguments.cases is None else arguments.cases
+    cohort = PhantomCohort(seed=arguments.seed, cases=cases, kind=CROSSING)
     with Progress() as progress:
         truth = list(truth_slices(cohort, model.metadata))
         columns = {"model": evaluate(predictor, truth, arguments.samples, 0, progress)}
@@ -115,15 +120,20 @@ def _evaluate_cohort(arguments: Namespace) -> None:
     from ..device.choice import chosen_device
     from ..drawing.segmenter import Segmenter
     from ..evaluation.cohort import HTML, evaluate_cohort, write_page
-    from ..evaluation.readers_page import as_text, sections_of
+    from ..evaluation.page import as_text
+    from ..evaluation.readers_page import sections_of
     from ..model.model import load_model
 
     model = load_model(arguments.weights)
-    cohort = read_cohort(arguments.cohort)
+    if arguments.cases is not None and arguments.cases < 1:
+        raise InputError(f"--cases {arguments.cases} leaves nothing to measure on. Give 1 or more.")
+    cohort = read_cohort(arguments.cohort)[: arguments.cases]
     segmenter = Segmenter(model, device=chosen_device(arguments.device))
-    asked = {"samples": arguments.samples, "seed": arguments.seed, "folder": arguments.out}
+    options = ("samples", "seed", "steps", "preset", "renewal")
+    asked = {name: getattr(arguments, name) for name in options}
     with Progress() as progress:
-        cases = evaluate_cohort(segmenter, cohort, **asked, progress=progress)
+        cases = evaluate_cohort(segmenter, cohort, **asked, folder=arguments.out, progress=progress)
+    sections = sections_of(cases, arguments.samples, persistent=cohort.persistent_experts)
     patients = len({case.patient for case in cases})
     lead = [
         f"{model.metadata.title}, {arguments.samples} samples of each answer.",
@@ -133,9 +143,10 @@ def _evaluate_cohort(arguments: Namespace) -> None:
         ),
     ]
     if arguments.out is not None:
-        write_page(arguments.out, "A model beside the readers of a cohort", lead, cases)
+        title = "A model beside the readers of a cohort"
+        write_page(arguments.out, title, lead, cases, sections)
     print("\n".join(lead))
-    print(as_text(sections_of(cases)))
+    print(as_text(sections))
     if arguments.out is not None:
         print(f"Look at {arguments.out / HTML}")
 

@@ -349,7 +349,12 @@ def _add_evaluate(group: _Group) -> None:
         metavar="FOLDER",
         help="where the page and the numbers of a cohort go; a stopped evaluation goes on there",
     )
-    parser.add_argument("--cases", type=int, default=12, metavar="N", help="phantoms (default: 12)")
+    parser.add_argument(
+        "--cases",
+        type=int,
+        metavar="N",
+        help="the first so many of the cohort (default: all), or phantoms (default: 12)",
+    )
     parser.add_argument(
         "--samples", type=int, default=20, help="of each answer; 19 give 90 %% intervals"
     )

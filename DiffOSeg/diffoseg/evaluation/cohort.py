@@ -13,12 +13,15 @@ from ..cohorts.folder import FolderCohort
 from ..drawing.segmenter import Segmenter
 from ..errors import InputError
 from ..files.atomic import replacing
+from ..model.presets import STANDARD
 from ..model.stored import content_hash
+from .page import Section, as_html, as_markdown
 from .readers import CaseScores, scored
-from .readers_page import as_html, as_markdown, sections_of
 
 SCORES, CASES, SLICES = "scores.jsonl", "cases.csv", "slices.csv"
 MARKDOWN, HTML = "evaluation.md", "evaluation.html"
+
+_FORMAT = 2
 
 Progress = Callable[[int, int, str], None]
 
@@ -31,8 +34,11 @@ def evaluate_cohort(
     seed: int = 0,
     folder: Path | None = None,
     progress: Progress | None = None,
+    steps: int | None = None,
+    preset: str = STANDARD,
+    renewal: float = 0.0,
 ) -> list[CaseScores]:
-    """Return the scores of every case that some reader marked.
+    """Return the scores of every case; a case that nobody marked has no slices.
 
     Args:
         segmenter: with the model.
@@ -42,34 +48,50 @@ def evaluate_cohort(
         folder: where what was scored is kept, so that a run that was stopped goes on; None keeps
             nothing.
         progress: told (cases done, cases in all, the case's name).
+        steps, preset, renewal: as for ``Segmenter.segment``.
 
     Raises:
-        InputError: too few samples or readers, or the folder holds another evaluation.
+        InputError: too few samples or readers, a model without a consensus, or the folder holds
+            another evaluation.
     """
     if samples < 2 or len(cohort.experts) < 2:
         raise InputError("An evaluation needs two samples and two readers at the least.")
-    asked = {"model": content_hash(segmenter.model), "samples": samples, "seed": seed}
+    if not segmenter.model.has_consensus:
+        raise InputError("These weights hold no consensus, which is what is compared with readers.")
+    options = {
+        "samples": samples,
+        "seed": seed,
+        "steps": steps,
+        "preset": preset,
+        "renewal": renewal,
+    }
+    asked = {"format": _FORMAT, "model": content_hash(segmenter.model), **options}
     known = {} if folder is None else _known(folder / SCORES, asked)
     found = []
     for number, entry in enumerate(cohort.entries):
         if progress is not None:
             progress(number, len(cohort), entry.name)
-        scores = known.get(entry.name)
+        key = "" if folder is None else cohort.fingerprint(number)
+        scores = known.get(key)
         if scores is None:
-            scores = _case(segmenter, cohort, number, samples, seed)
+            scores = _case(segmenter, cohort, number, options)
             if folder is not None:
-                _append(folder / SCORES, scores.values())
-        if scores.slices:
-            found.append(scores)
+                _append(folder / SCORES, {"files": key, "scores": scores.values()})
+        found.append(scores)
     return found
 
 
-def write_page(folder: Path, title: str, lead: Sequence[str], cases: Sequence[CaseScores]) -> None:
+def write_page(
+    folder: Path,
+    title: str,
+    lead: Sequence[str],
+    cases: Sequence[CaseScores],
+    sections: Sequence[Section],
+) -> None:
     """Write the page as Markdown and HTML, and the numbers as CSV.
 
-    Raises InputError where there are fewer than two patients, or the folder cannot be written.
+    Raises InputError where the folder cannot be written.
     """
-    sections = sections_of(cases)
     for name, text in (
         (MARKDOWN, as_markdown(title, lead, sections)),
         (HTML, as_html(title, lead, sections)),
@@ -77,21 +99,35 @@ def write_page(folder: Path, title: str, lead: Sequence[str], cases: Sequence[Ca
         with replacing(folder / name) as part:
             part.write_text(text, encoding="utf-8", newline="\n")
     about = [{"case": case.case, "patient": case.patient} for case in cases]
-    _write_rows(folder / CASES, [a | dict(c.numbers) for a, c in zip(about, cases, strict=True)])
+    whole: list[dict[str, Any]] = [
+        a
+        | {f"tag {tag}": value for tag, value in c.tags.items()}
+        | dict(c.numbers)
+        | _flat(c.persons)
+        for a, c in zip(about, cases, strict=True)
+    ]
+    _write_rows(folder / CASES, whole)
     rows = [a | dict(row) for a, c in zip(about, cases, strict=True) for row in c.slices]
     _write_rows(folder / SLICES, rows)
 
 
+def _flat(persons: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {f"{name}: {what}": x for name, row in persons.items() for what, x in row.items()}
+
+
 def _case(
-    segmenter: Segmenter, cohort: FolderCohort, number: int, samples: int, seed: int
+    segmenter: Segmenter, cohort: FolderCohort, number: int, options: Mapping[str, Any]
 ) -> CaseScores:
     case = cohort[number]
-    comparison = segmenter.segment(case.volume, case.region, samples=samples, seed=seed)
+    comparison = segmenter.segment(case.volume, case.region, **options)
     return scored(case, comparison, persistent=cohort.persistent_experts)
 
 
 def _known(path: Path, asked: Mapping[str, Any]) -> dict[str, CaseScores]:
-    """Return what was scored before by the same model; begin the file where there is none."""
+    """Return what was scored before by the same model; begin the file where there is none.
+
+    It is known by the files of the case, so that another case of that name is scored anew.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
@@ -105,7 +141,7 @@ def _known(path: Path, asked: Mapping[str, Any]) -> dict[str, CaseScores]:
             f"{path.parent.name} holds an evaluation of another model or other settings. Give"
             " another folder."
         )
-    return {line["case"]: CaseScores.from_values(line) for line in lines}
+    return {line["files"]: CaseScores.from_values(line["scores"]) for line in lines}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -2,39 +2,39 @@
 
 Judged is what a user gets: the answers on the scan's own voxels. A slice counts where some reader
 marked it, and a reader is a fair measure of a reader: beside each number of the model stands that
-of the readers among themselves. A reader who left a lesion out has drawn an empty mask.
+of the readers among themselves. A reader who left a lesion out has drawn an empty mask. Where a
+case shows several lesions, all that is marked counts as one drawing.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, Self
 
 import numpy as np
 
 from ..cohorts.case import Case
 from ..cohorts.order_statistics import OF_FOUR, order_statistics
-from ..comparison.measures import crop_to_region, surface_distances, volume_interval
+from ..comparison.measures import crop_to_region, surface_distances
 from ..comparison.overlap import overlap
 from ..comparison.result import Comparison, ExpertResult
 from ..experts.panel import CONSENSUS
+from ..space.geometry import Geometry
 from ..space.model_grid import ModelGrid
-from .metrics import (
-    calibration_sums,
-    dice_match,
-    dice_max,
-    dice_soft,
-    generalized_energy_distance,
-    hm_iou,
-    mean_distance,
-    published,
+from .metrics import calibration_sums
+from .reader_volumes import volume_scores
+from .slice_scores import (
+    MAJORITY,
+    TWO_READERS,
+    Numbers,
+    Slices,
+    beside_readers,
+    slice_scores,
 )
 
-LITERATURE_SAMPLES = 100
 _BAND = (0.05, 0.95)
-_LEVELS_SEED = 0x1E7E1
-
-Numbers = Mapping[str, float]
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,13 @@ class CaseScores:
         case, patient: names; the patient is the unit of every interval.
         tags: of the case.
         numbers: of the whole case; what cannot be said of it is missing.
-        slices: of each slice that some reader marked.
+        slices: of each slice that some reader marked; none where nobody marked any.
         calibration: ``metrics.calibration_sums`` where the consensus is unsure, as lists.
+        presence: the same of whole slices, of all that were looked at: the share of samples and of
+            readers that mark anything there.
+        persons: by the name of an expert, or law, whom the model knows: its presence as "stated",
+            whether it "marked", and if so the 3-D Dice "of NAME" of every answer, and of the
+            "others" who marked.
     """
 
     case: str
@@ -55,6 +60,8 @@ class CaseScores:
     numbers: Numbers
     slices: tuple[Numbers, ...]
     calibration: list[list[float]]
+    presence: list[list[float]]
+    persons: Mapping[str, Numbers]
 
     def values(self) -> dict[str, Any]:
         """Return all of it, JSON-able."""
@@ -83,137 +90,99 @@ def scored(case: Case, comparison: Comparison, *, persistent: bool) -> CaseScore
 
     readers = np.stack([crop_to_region(mask, comparison) for mask in case.masks.values()])
     consensus = comparison.results[CONSENSUS]
-    slices = _slices(shown(readers), consensus, shown)
-    truth = shown(readers).mean(0)
-    unsure = (consensus.probability > _BAND[0]) & (consensus.probability < _BAND[1])
-    sums = calibration_sums(shown(consensus.probability), truth, bins=10, within=shown(unsure))
+    sets = _level_sets(consensus, case.name)
+    majority = consensus.probability > 0.5
+    outlines = {"": consensus.mask, MAJORITY: majority}
+    own = _drawn_by_experts(case, comparison, persistent)
+    answers = np.array([comparison.results[name].mask for name in own], bool)
+    of = Slices(
+        shown(readers),
+        shown(consensus.samples),
+        shown(sets),
+        shown(consensus.mask),
+        shown(majority),
+        shown(np.array(list(own.values()), bool).reshape(-1, *majority.shape)),
+        shown(answers.reshape(-1, *majority.shape)),
+    )
+    voxel = comparison.geometry.voxel_volume_ml
+    everything = sum(int(mask.sum()) for mask in case.masks.values())
     numbers = {
-        **_volumes(readers, consensus, comparison),
-        **_overlaps(readers, consensus, comparison),
-        **_flicker(shown(readers), shown(consensus.mask)[None], shown(consensus.samples)),
-        **_of_experts(case, comparison, persistent),
+        "readers marking": float(readers.any((1, 2, 3)).sum()),
         "presence stated": consensus.presence,
         "presence true": float(readers.any((1, 2, 3)).mean()),
+        **({"drawn in the region": int(readers.sum()) / everything} if everything else {}),
+        **volume_scores(readers, consensus, majority, sets, voxel),
+        **beside_readers("3-D Dice", readers, outlines),
+        **_surfaces(readers, outlines, comparison.region_geometry),
+        **_flicker(of),
+        **({} if persistent else _order_of_laws(comparison)),
     }
     return CaseScores(
         case.name,
         case.patient,
         dict(case.tags),
         numbers,
-        tuple(slices),
-        sums.tolist(),
+        slice_scores(of),
+        _calibration(of, shown(consensus.probability)),
+        _presence_of_slices(of),
+        _persons(own, comparison),
     )
 
 
-def _slices(readers: np.ndarray, consensus: ExpertResult, shown: Any) -> list[Numbers]:
-    """Return the numbers of each slice that some reader marked; readers (R, S, h, w)."""
-    samples, outline = shown(consensus.samples), shown(consensus.mask)
-    probability = shown(consensus.probability)
-    levels = np.random.default_rng(_LEVELS_SEED).random(len(samples))
-    rows: list[Numbers] = []
-    for index in np.flatnonzero(readers.any((0, 2, 3))):
-        drawn = readers[:, index]
-        sets = probability[None, index] > levels[:, None, None]
-        rows.append(
-            {
-                "slice": float(index),
-                "readers marking": float(drawn.any((1, 2)).sum()),
-                "presence": float(samples[:, index].any((1, 2)).mean()),
-                **_distances(drawn, samples[:, index]),
-                **_published(drawn, samples[:, index]),
-                "GED_U of level sets": generalized_energy_distance(drawn, sets),
-                "HM-IoU of level sets": hm_iou(drawn, sets),
-                **_beside_readers("Dice", drawn, outline[index]),
-            }
-        )
-    return rows
+def _level_sets(consensus: ExpertResult, name: str) -> np.ndarray:
+    """Return as many level sets of the map as there are samples, at levels by chance.
 
-
-def _distances(readers: np.ndarray, samples: np.ndarray) -> dict[str, float]:
-    """Return the distance between two sets of masks, and what it is by custom, (n, h, w) each."""
-    unbiased = generalized_energy_distance(readers, samples)
-    within = mean_distance(readers), mean_distance(samples)
-    counts = len(readers), LITERATURE_SAMPLES
-    return {
-        "GED_U": unbiased,
-        "GED_V": generalized_energy_distance(readers, samples, statistic="V"),
-        "GED_V of 100": unbiased + sum(d / n for d, n in zip(within, counts, strict=True)),
-        "HM-IoU": hm_iou(readers, samples),
-        "Dice_soft": dice_soft(readers, samples),
-        "Dice_max": dice_max(readers, samples),
-        "Dice_match": dice_match(readers, samples),
-    }
-
-
-def _published(readers: np.ndarray, samples: np.ndarray) -> dict[str, float]:
-    return {
-        "published GED": published.ged(readers, samples),
-        "published Dice_soft": published.dice_soft(readers, samples),
-        "published Dice_max": published.dice_max(readers, samples),
-        "published Dice_match": published.dice_match(readers, samples),
-    }
-
-
-def _beside_readers(name: str, readers: np.ndarray, outline: np.ndarray) -> dict[str, float]:
-    """Return the Dice of an outline with those who marked, and theirs; nothing for one alone.
-
-    The same pairs stand on both sides: whoever marked, left out in turn.
+    Chance is keyed by the case: levels that all cases shared would be an error that no interval
+    over patients could see.
     """
-    marking = readers[readers.reshape(len(readers), -1).any(1)]
+    digest = hashlib.sha256(f"level sets of {name}".encode()).digest()
+    random = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    levels = random.random(len(consensus.samples), np.float32)
+    return np.asarray(consensus.probability[None] > levels[:, None, None, None])
+
+
+def _calibration(of: Slices, probability: np.ndarray) -> list[list[float]]:
+    unsure = (probability > _BAND[0]) & (probability < _BAND[1])
+    sums = calibration_sums(probability, of.readers.mean(0), bins=_BINS, within=unsure)
+    return [[float(value) for value in row] for row in sums]
+
+
+def _presence_of_slices(of: Slices) -> list[list[float]]:
+    stated, true = (masks.any((2, 3)).mean(0) for masks in (of.samples, of.readers))
+    return [[float(value) for value in row] for row in calibration_sums(stated, true, bins=_BINS)]
+
+
+def _surfaces(
+    readers: np.ndarray, outlines: Mapping[str, np.ndarray], geometry: Geometry
+) -> dict[str, float]:
+    """Return 3-D surface distances, mm, to those who marked, and among these; as Dice does."""
+    marking = readers[readers.any((1, 2, 3))]
     if len(marking) < 2:
         return {}
-    pairs = overlap(marking, marking).dice()
-    return {
-        f"{name} with a reader": float(overlap(outline[None], marking).dice().mean()),
-        f"{name} of two readers": float(pairs[~np.eye(len(marking), dtype=bool)].mean()),
-    }
-
-
-def _overlaps(
-    readers: np.ndarray, consensus: ExpertResult, comparison: Comparison
-) -> dict[str, float]:
-    """Return 3-D overlap and surface distances of the outline with readers, and among these."""
-    found = _beside_readers("3-D Dice", readers, consensus.mask)
-    marking = readers[readers.any((1, 2, 3))]
-    geometry = comparison.region_geometry
-    others = [surface_distances(consensus.mask, reader, geometry) for reader in marking]
-    among = [
-        surface_distances(first, second, geometry)
-        for row, first in enumerate(marking)
-        for second in marking[:row]
-    ]
-    for name, pairs in (("with a reader", others), ("of two readers", among)):
-        known = np.array([pair for pair in pairs if pair is not None])
-        if len(known):
-            found[f"surface {name}, mm"], found[f"95 % surface {name}, mm"] = known.mean(0).tolist()
+    pairs = {name: [(mask, reader) for reader in marking] for name, mask in outlines.items()}
+    pairs[TWO_READERS] = list(combinations(marking, 2))
+    found: dict[str, float] = {}
+    for whose, both in pairs.items():
+        known = [surface_distances(*pair, geometry) for pair in both]
+        if all(distances is not None for distances in known):
+            mean, far = np.array(known, float).mean(0).tolist()
+            found |= {f"surface{whose}, mm": mean, f"95 % surface{whose}, mm": far}
     return found
 
 
-def _volumes(
-    readers: np.ndarray, consensus: ExpertResult, comparison: Comparison
-) -> dict[str, float]:
-    """Return volumes, ml, and which share of the readers' lies in the samples' interval."""
-    voxel = comparison.geometry.voxel_volume_ml
-    drawn = readers.sum((1, 2, 3)) * voxel
-    interval = volume_interval(consensus, voxel)
-    assert interval is not None
-    present = drawn[drawn > 0]
-    return {
-        "outline, ml": int(consensus.mask.sum()) * voxel,
-        "readers' mean, ml": float(present.mean()) if len(present) else 0.0,
-        "volumes in the interval": float(
-            ((drawn >= interval.low) & (drawn <= interval.high)).mean()
-        ),
-    }
-
-
-def _flicker(readers: np.ndarray, outline: np.ndarray, samples: np.ndarray) -> dict[str, float]:
+def _flicker(of: Slices) -> dict[str, float]:
     """Return the mean 1 - Dice of slices next to each other that both hold something."""
+    drawings = {
+        "readers": of.readers,
+        "outline": of.outline[None],
+        "samples": of.samples,
+        "level sets": of.level_sets,
+    }
     found = {}
-    for name, drawings in (("readers", readers), ("outline", outline), ("samples", samples)):
+    for name, several in drawings.items():
         steps = [
             1 - float(overlap(low[None], high[None]).dice()[0, 0])
-            for drawing in drawings
+            for drawing in several
             for low, high in pairwise(drawing)
             if low.any() and high.any()
         ]
@@ -222,27 +191,40 @@ def _flicker(readers: np.ndarray, outline: np.ndarray, samples: np.ndarray) -> d
     return found
 
 
-def _of_experts(case: Case, comparison: Comparison, persistent: bool) -> dict[str, float]:
-    """Return how each expert's outline overlaps what that person, or that law, drew."""
+def _order_of_laws(comparison: Comparison) -> dict[str, float]:
+    """Return whether the four laws' maps are of the sizes that their names say."""
+    if not set(OF_FOUR.names) <= comparison.results.keys():
+        return {}
+    sizes = [float(comparison.results[name].probability.sum()) for name in OF_FOUR.names]
+    return {"laws in their order": float(all(a <= b for a, b in pairwise(sizes)))}
+
+
+def _drawn_by_experts(
+    case: Case, comparison: Comparison, persistent: bool
+) -> dict[str, np.ndarray]:
+    """Return what persons, or laws, drew whom the model knows by name, in the region."""
     own = dict(case.masks)
     if not persistent:
         own = order_statistics(case) if len(case.masks) == len(OF_FOUR) else {}
-    pairs = {
-        name: (result, crop_to_region(own[name], comparison))
-        for name, result in comparison.results.items()
-        if name in own and own[name].any()
+    return {
+        name: crop_to_region(own[name], comparison) for name in comparison.results if name in own
     }
-    found = {
-        f"3-D Dice of {name}": float(overlap(result.mask[None], mask[None]).dice()[0, 0])
-        for name, (result, mask) in pairs.items()
-    }
-    agreed = comparison.results[CONSENSUS].mask
-    for name, (_, mask) in pairs.items():
-        found[f"3-D Dice of the consensus with {name}"] = float(
-            overlap(agreed[None], mask[None]).dice()[0, 0]
-        )
-    laws = [comparison.results[name] for name in OF_FOUR.names if name in comparison.results]
-    if not persistent and len(laws) == len(OF_FOUR):
-        sizes = [float(law.probability.sum()) for law in laws]
-        found["laws in their order"] = float(all(a <= b for a, b in pairwise(sizes)))
+
+
+def _persons(own: Mapping[str, np.ndarray], comparison: Comparison) -> dict[str, Numbers]:
+    """Return how each answer overlaps what each person, or law, drew."""
+    outlines = np.stack([result.mask for result in comparison.results.values()])
+    found: dict[str, Numbers] = {}
+    for name, drawn in own.items():
+        row = {
+            "stated": comparison.results[name].presence,
+            "marked": float(drawn.any()),
+        }
+        if drawn.any():
+            dice = overlap(drawn[None], outlines).dice()[0].tolist()
+            row |= {f"of {who}": d for who, d in zip(comparison.results, dice, strict=True)}
+            others = [mask for other, mask in own.items() if other != name and mask.any()]
+            if others:
+                row["others"] = float(overlap(drawn[None], np.stack(others)).dice().mean())
+        found[name] = row
     return found
