@@ -7,7 +7,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from diffoseg.errors import DiffOSegError
+from diffoseg.errors import CancelledError, DiffOSegError
 from diffoseg.model.cards import ModelCard
 
 from ..run import Dependencies
@@ -64,6 +64,7 @@ class RunWidget:
         self._settle.setInterval(_SETTLE_MS)
         self._settle.connect("timeout()", self._showDevice)
         self._dependencies = Dependencies.state()
+        self._stopObservingInstalls = Dependencies.observeInstalling(self.update)
         ui.applyButton.connect("clicked(bool)", self._onApply)
         ui.detailsButton.connect("toggled(bool)", self._onDetails)
         ui.progressBar.setMaximum(_BAR)
@@ -82,7 +83,7 @@ class RunWidget:
 
     def update(self) -> None:
         """Show whether a run can start, on what and for how long."""
-        button, obstacle = self._ui.applyButton, None if self.running else self._obstacle()
+        button, obstacle = self._ui.applyButton, None if self.running else self._whyNot()
         self._waitsFor = obstacle or ""
         button.text = _("Cancel") if self.running else _("Apply")
         button.enabled = obstacle is None
@@ -133,6 +134,7 @@ class RunWidget:
 
     def stop(self) -> None:
         """Stop the timers, for good."""
+        self._stopObservingInstalls()
         for timer, slot in ((self._timer, self._onTick), (self._settle, self._showDevice)):
             timer.stop()
             timer.disconnect("timeout()", slot)
@@ -151,10 +153,10 @@ class RunWidget:
         self.update()
 
     def _start(self) -> None:
+        card, request = self._prepared()
+        if Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall):
+            card, request = self._prepared()  # the scene may be another one by now
         assert self._parameters is not None
-        card = self._prepare()
-        request = self._logic.requestFrom(self._parameters)
-        Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall)
         self._dependencies = Dependencies.state()
         self._results = SceneResults(self._parameters.inputVolume, self._outputOptions(), card)
         self._showDevice()
@@ -163,6 +165,16 @@ class RunWidget:
         self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show
         self._run = self._logic.start(request, self._results, self._onEvent)
         self._timer.start()
+
+    def _prepared(self) -> tuple[ModelCard, RunRequest]:
+        """Return the model and what it is asked for now; raises DiffOSegError."""
+        if self._parameters is None:
+            raise CancelledError(_("The scene was closed meanwhile; nothing was started."))
+        card = self._prepare()
+        return card, self._logic.requestFrom(self._parameters)
+
+    def _whyNot(self) -> str | None:
+        return Dependencies.whyWait() or self._obstacle()
 
     def _outputOptions(self) -> OutputOptions:
         assert self._parameters is not None

@@ -64,6 +64,24 @@ class DependencyState:
 
 
 _reportedByWorker: tuple[str, list[float]] | None = None
+_isInstalling = False
+_listeners: list[Callable[[], None]] = []
+
+
+def whyWait() -> str | None:
+    """Return why nothing can be started while packages are installed; None while none are.
+
+    The installers let clicks through while they wait, so whatever starts something asks here.
+    """
+    if not _isInstalling:
+        return None
+    return _("Packages are being installed. Wait until that is done.")
+
+
+def observeInstalling(onChanged: Callable[[], None]) -> Callable[[], None]:
+    """Have this called when an installation begins and when it ends; return what stops that."""
+    _listeners.append(onChanged)
+    return lambda: _listeners.remove(onChanged) if onChanged in _listeners else None
 
 
 def noteBroken(sentence: str | None) -> None:
@@ -93,8 +111,11 @@ def state() -> DependencyState:
     return DependencyState(broken=_reportedByWorker[0])
 
 
-def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> None:
+def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> bool:
     """Install what is missing after one question; on the main thread, returns when all is there.
+
+    The application lives on meanwhile: where True is returned, much time has passed, and nothing
+    that was read from the scene before is to be trusted.
 
     Args:
         ask: shows a question, answers whether the user agrees.
@@ -105,15 +126,44 @@ def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("Packages can be installed on the main thread only.")
+    busy = whyWait()
+    if busy:
+        raise DependencyError(busy)
     found = state()
     obstacle = found.slicerTooOld or found.broken or _obstacle(found.missing)
     if obstacle:
         raise DependencyError(obstacle)
     if not found.missing:
-        return
-    if not ask(question(found.missing)):
-        raise CancelledError(_("Nothing was installed. DiffOSeg cannot run without its packages."))
-    if _lacksTorch(found.missing):
+        return False
+    with _oneAtATime():
+        if not ask(question(found.missing)):
+            raise CancelledError(
+                _("Nothing was installed. DiffOSeg cannot run without its packages.")
+            )
+        _installAll(found.missing, report)
+    return True
+
+
+@contextmanager
+def _oneAtATime() -> Iterator[None]:
+    """Tell everybody that an installation goes on, and when it is over."""
+    global _isInstalling
+    _isInstalling = True
+    try:
+        _tell()
+        yield
+    finally:
+        _isInstalling = False
+        _tell()
+
+
+def _tell() -> None:
+    for onChanged in tuple(_listeners):
+        onChanged()
+
+
+def _installAll(missing: tuple[Package, ...], report: Callable[[str], None]) -> None:
+    if _lacksTorch(missing):
         report(_("Installing PyTorch. This can take many minutes; Slicer waits."))
         _installTorch()
     report(_("Installing the other packages."))
@@ -246,8 +296,9 @@ def _pyTorchUtils() -> Any:
 
 def _installTorch() -> None:
     try:
-        with _notImported("torch", "torchvision"):
-            _pyTorchUtils().PyTorchUtilsLogic().installTorch(torchVersionRequirement=_NEEDED_TORCH)
+        logic = _pyTorchUtils().PyTorchUtilsLogic()
+        with _notImportedBy(type(logic).__module__, "torch", "torchvision"):
+            logic.installTorch(torchVersionRequirement=_NEEDED_TORCH)
     except Exception as error:  # another extension's code: whatever it raises, say what it means
         blocked = isinstance(error, ModuleNotFoundError) and error.name in ("torch", "torchvision")
         if not blocked:
@@ -256,19 +307,39 @@ def _installTorch() -> None:
         raise DependencyError(_torchFailed(""))
 
 
-@contextmanager
-def _notImported(*names: str) -> Iterator[None]:
-    """Keep modules from being imported meanwhile: ``import`` of them raises ModuleNotFoundError.
+class _Refusal:
+    """A finder of modules that refuses some to one importer, and leaves all else to the others."""
 
-    PyTorchUtils imports torch once it is installed, and has no way to ask it not to.
+    def __init__(self, importer: str, names: tuple[str, ...]):
+        self._importer, self._names = importer, names
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
+        """Raise ModuleNotFoundError where that importer asks; called by Python."""
+        if name in self._names and _whoImports() == self._importer:
+            raise ModuleNotFoundError(f"{name} is not imported here.", name=name)
+
+
+def _whoImports() -> str:
+    """Return the name of the module whose import is being carried out."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "") if frame is not None else ""
+
+
+@contextmanager
+def _notImportedBy(importer: str, *names: str) -> Iterator[None]:
+    """Keep one module from importing others meanwhile: there it raises ModuleNotFoundError.
+
+    PyTorchUtils imports torch once it is installed, and has no way to ask it not to. Other code
+    that runs while Slicer waits for pip may import what it likes.
     """
-    names = tuple(name for name in names if name not in sys.modules)
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
+    refusal = _Refusal(importer, names)
+    sys.meta_path.insert(0, refusal)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in names:
-            sys.modules.pop(name, None)
+        sys.meta_path.remove(refusal)  # type: ignore[arg-type]
 
 
 def _torchFailed(words: str) -> str:

@@ -43,6 +43,7 @@ class TrainingWidget:
         self._results: list[str] = []
         self._verdicts: set[str] = set()
         self._resume = ResumeWidget(ui, logic, self._begin, self._act, self.onEvent)
+        self._stopObservingInstalls = Dependencies.observeInstalling(self.update)
         ui.startButton.connect("clicked(bool)", self._onStart)
         ui.curvesButton.connect("toggled(bool)", self._onCurves)
         ui.detailsButton.connect("toggled(bool)", self._onDetails)
@@ -67,7 +68,7 @@ class TrainingWidget:
         if self._parameters is None:
             return
         ui, running = self._ui, self.running
-        obstacle = "" if running else self._logic.whyNot()
+        obstacle = "" if running else Dependencies.whyWait() or self._logic.whyNot()
         ui.startButton.text = _("Cancel") if running else self._startText()
         ui.startButton.enabled = not obstacle
         ui.startButton.toolTip = asHtml(obstacle or startToolTip(running))
@@ -78,6 +79,10 @@ class TrainingWidget:
         ui.deviceLabel.visible = not running and self._asked() != self._answered
         self._resume.update(running)
         self._describeAnew()
+
+    def stop(self) -> None:
+        """Hear of installations no more."""
+        self._stopObservingInstalls()
 
     def say(self, sentence: str) -> None:
         """Show one sentence below the Start button; "" clears it."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import slicer
 from a_model_file import FAST, PAPER, aFastAndAPaperOne
+from an_installation import withoutTorch
 from effect_stage import (
     INSIDE,
     REPOSITORY,
@@ -618,3 +619,32 @@ def test_the_hidden_module_registers_the_effect_once():
 def test_the_region_of_the_hand_fed_answer_is_in_the_scan():
     assert inScan(np.ones(SIZE[::-1], bool))[INSIDE].all()
     assert START == (8, 6, 4)
+
+
+# -- while packages are installed
+
+
+def test_a_second_click_on_run_while_torch_installs_starts_nothing(aStage, aLogic, monkeypatch):
+    import SlicerHost
+
+    installs, enabled = withoutTorch(monkeypatch), []
+
+    def clickAgain():
+        enabled.append(aStage.options.runButton.enabled)
+        run(aStage)
+
+    SlicerHost.meanwhile.append(clickAgain)
+    run(aStage)
+
+    assert (enabled, len(installs), len(aLogic.requests)) == ([False], 1, 1)
+
+
+def test_an_editor_that_loses_its_volume_while_torch_installs_says_so(aStage, aLogic, monkeypatch):
+    import SlicerHost
+
+    withoutTorch(monkeypatch)
+    SlicerHost.meanwhile.append(lambda: slicer.mrmlScene.RemoveNode(aStage.scan))
+    run(aStage)
+
+    assert not aLogic.requests
+    assert "volume" in aStage.status

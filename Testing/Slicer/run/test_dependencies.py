@@ -13,6 +13,7 @@ import packaging.requirements  # noqa: F401  (loaded before the tests narrow sys
 import pytest
 import slicer
 
+import SlicerHost
 from diffoseg.errors import CancelledError, DependencyError
 
 PACKAGES = {"torch": "2.6.0+cpu", "safetensors": "0.5.0", "monai": "1.4.0"}
@@ -94,6 +95,7 @@ def pyTorch(site, monkeypatch):
 
         def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
             calls.append((askConfirmation, torchVersionRequirement))
+            SlicerHost.waitForPip()
             site.add("torch", PACKAGES["torch"])
             import torch
 
@@ -247,6 +249,39 @@ def test_installing_torch_does_not_import_it_here(dependencies, site, pip, pyTor
     dependencies.install(reader.ask, reader.report)
 
     assert "torch" not in sys.modules
+
+
+def test_other_code_may_import_torch_while_it_is_installed(dependencies, site, pip, pyTorch):
+    def another():
+        site.add("torch", PACKAGES["torch"])
+        (site.folder / "torch" / "__init__.py").write_text("")
+        exec("import torch", {"__name__": "AnotherExtension"})
+
+    SlicerHost.meanwhile.append(another)
+    reader = Reader(answer=True)
+
+    dependencies.install(reader.ask, reader.report)
+
+    assert not SlicerHost.meanwhile
+    assert "torch" in sys.modules
+
+
+def test_whoever_starts_something_meanwhile_is_told_to_wait(dependencies, site, pip, pyTorch):
+    reader, told, changes = Reader(answer=True), [], []
+    stop = dependencies.observeInstalling(lambda: changes.append(dependencies.whyWait()))
+
+    def clickAgain():
+        told.append(dependencies.whyWait())
+        with pytest.raises(DependencyError, match="being installed"):
+            dependencies.install(reader.ask, reader.report)
+
+    SlicerHost.meanwhile.append(clickAgain)
+    assert dependencies.install(reader.ask, reader.report)
+    stop()
+
+    assert len(pyTorch) == 1
+    assert told == [changes[0]]
+    assert changes == [told[0], None]
 
 
 def test_pip_may_change_no_package_that_is_there_already(dependencies, site, pip, pyTorch):

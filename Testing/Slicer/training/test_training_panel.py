@@ -8,6 +8,7 @@ import slicer
 from a_panel import choose, live, until
 from a_training import SIZE, a_case, a_mask, a_segmentation, a_volume
 from a_training_panel import aTrainingPanel, cellsOf, enter, lookedAt, pick, select, start
+from an_installation import withoutTorch
 from process_tree import needs_proc
 
 import SlicerHost
@@ -648,3 +649,30 @@ def test_a_panel_that_was_closed_leaves_nothing_behind(scene, experts, monkeypat
     gc.collect()
 
     assert [one() for one in left] == [None] * 2
+
+
+# --- while packages are installed
+
+
+def test_a_second_click_on_start_while_torch_installs_starts_nothing(three, monkeypatch):
+    installs, enabled = withoutTorch(monkeypatch), []
+
+    def clickAgain():
+        enabled.append(three.ui.startButton.enabled)
+        three.ui.startButton.click()
+
+    SlicerHost.meanwhile.append(clickAgain)
+    start(three)
+
+    assert (enabled, len(installs)) == ([False], 1)
+    assert [card.name for card in three.logic.library().cards()] == ["Reader A"]
+
+
+def test_a_scene_closed_while_torch_installs_ends_in_a_sentence(three, ui, monkeypatch):
+    withoutTorch(monkeypatch)
+    SlicerHost.meanwhile.append(lambda: slicer.mrmlScene.Clear(False))
+
+    ui.startButton.click()
+
+    assert three.logic.activeTraining is None
+    assert ui.statusLabel.text
