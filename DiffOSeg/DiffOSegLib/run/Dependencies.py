@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import platform
 import sys
 import sysconfig
 import tempfile
@@ -50,7 +51,8 @@ class DependencyState:
     Attributes:
         missing: packages that an installation would bring, torch first.
         broken: what is installed but does not work, as a sentence, or None.
-        slicerTooOld: which Slicer is needed, as a sentence, or None; then no more is looked at.
+        slicerTooOld: which Slicer or which computer is needed, as a sentence, or None; then no
+            more is looked at.
     """
 
     missing: tuple[Package, ...] = ()
@@ -95,7 +97,7 @@ def noteBroken(sentence: str | None) -> None:
 
 def state() -> DependencyState:
     """Tell missing, broken and too old apart; reads metadata only, a few milliseconds."""
-    tooOld = _slicerTooOld()
+    tooOld = _slicerTooOld() or _noTorchHere(sys.platform, platform.machine())
     if tooOld:
         return DependencyState(slicerTooOld=tooOld)
     importlib.invalidate_caches()
@@ -239,6 +241,20 @@ def _slicerTooOld() -> str | None:
     return _("DiffOSeg needs Slicer {needed} or newer; this is Slicer {found}.").format(
         needed=".".join(map(str, _NEEDED_SLICER)), found=".".join(map(str, found))
     )
+
+
+def _noTorchHere(system: str, machine: str) -> str | None:
+    """Return why there is no PyTorch for this Slicer; one that is there already will do."""
+    if system != "darwin" or machine != "x86_64":
+        return None
+    torch = _requirements()[0]
+    if _pip().pip_check(torch):
+        return None
+    return _(
+        "DiffOSeg cannot run in this Slicer: Slicer for macOS is built for Intel processors, also"
+        " on a Mac with an Apple processor, and PyTorch {needed} exists for Apple processors only."
+        " Use Slicer on Windows or Linux, or DiffOSeg's command line on this Mac."
+    ).format(needed=_NEEDED_TORCH.removeprefix(">=") + _(" or newer"))
 
 
 def _halfInstalled(name: str) -> bool:

@@ -225,6 +225,40 @@ def test_slicer_before_5_12_1_is_told_what_is_needed(
         assert f"{version[0]}.{version[1]}" in sentence
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "told"),
+    [
+        ("darwin", "x86_64", True),  # official Slicer, also on Apple processors
+        ("darwin", "arm64", False),
+        ("linux", "x86_64", False),
+        ("win32", "AMD64", False),
+    ],
+)
+def test_a_slicer_that_no_pytorch_exists_for_is_told_before_anything_is_asked(
+    dependencies, site, pip, pyTorch, monkeypatch, system, machine, told
+):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    reader = Reader(answer=True)
+
+    sentence = dependencies.state().slicerTooOld
+
+    assert (sentence is not None) == told
+    if told:
+        assert "macOS" in sentence
+        with pytest.raises(DependencyError, match="macOS"):
+            dependencies.install(reader.ask, reader.report)
+        assert not reader.questions
+        assert not pyTorch
+
+
+def test_a_torch_that_somebody_built_for_such_a_slicer_will_do(dependencies, fullSite, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+    assert dependencies.state().ready
+
+
 def test_one_question_then_torch_by_its_extension_and_the_rest_by_pip(
     dependencies, site, pip, pyTorch
 ):
