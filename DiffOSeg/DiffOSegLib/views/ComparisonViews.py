@@ -118,14 +118,14 @@ class ComparisonViews(VTKObservationMixin):
 
     def showTable(self, tableNode: slicer.vtkMRMLTableNode | None) -> bool:
         """Show the table of volumes under the slice views, in Slicer's own layout for it."""
-        node = ExpertGrid.layoutNode()
-        if node is None or tableNode is None:
+        if ExpertGrid.layoutNode() is None or tableNode is None:
             return False
         self.leaveGrid()
+        # First the layout: before it, there may be no table view that takes the table.
+        ExpertGrid.choose(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
         logic = slicer.app.applicationLogic()
         logic.GetSelectionNode().SetActiveTableID(tableNode.GetID())
         logic.PropagateTableSelection()
-        node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
         return True
 
     # --- one alone, and where --------------------------------------------------------------------

@@ -29,6 +29,11 @@ def layoutNode() -> "slicer.vtkMRMLLayoutNode | None":
     return manager.layoutLogic().GetLayoutNode() if manager is not None else None
 
 
+def choose(layout: int) -> None:
+    """Choose the application's layout, which a maximised view would hide if the node was asked."""
+    slicer.app.layoutManager().setLayout(layout)
+
+
 def isShown() -> bool:
     """Return whether the application's layout is the grid."""
     node = layoutNode()
@@ -86,7 +91,7 @@ def leave() -> None:
         _emptyViews()
         former = node.GetAttribute(_FORMER_LAYOUT) if node is not None else None
         if node is not None and node.GetViewArrangement() == LAYOUT:
-            node.SetViewArrangement(int(former or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView))
+            choose(int(former or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView))
         if node is not None:
             node.RemoveAttribute(_FORMER_LAYOUT)
 
@@ -111,7 +116,7 @@ def _arrange(text: str) -> None:
         node.SetLayoutDescription(LAYOUT, text)
     if node.GetViewArrangement() != LAYOUT:
         node.SetAttribute(_FORMER_LAYOUT, str(node.GetViewArrangement()))
-        node.SetViewArrangement(LAYOUT)
+        choose(LAYOUT)
 
 
 def _takeAway() -> None:

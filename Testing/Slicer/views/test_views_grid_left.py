@@ -256,3 +256,45 @@ def test_without_a_main_window_nothing_happens(views, reading, monkeypatch):
     assert not views.showTable(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode"))
     assert not views.gridShown
     views.leaveGrid()
+
+
+# --- a maximised view ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def maximized(scene):
+    """Slicer's button in a view's bar, which a change of the arrangement alone does not undo."""
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(
+        manager.sliceWidget("Red").mrmlSliceNode()
+    )
+
+
+def seen():
+    return [view.node.GetLayoutName() for view in slicer.app.layoutManager().shownViews()]
+
+
+def test_the_grid_is_seen_also_where_a_view_was_maximised(views, reading, maximized):
+    views.showGrid(reading.segmentation, reading.volume)
+
+    assert all(name.startswith("DiffOSeg") for name in seen())
+
+
+def test_leaving_the_grid_is_seen_also_where_a_cell_was_maximised(views, reading):
+    views.showGrid(reading.segmentation, reading.volume)
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(
+        manager.sliceWidget("DiffOSeg1").mrmlSliceNode()
+    )
+
+    views.leaveGrid()
+
+    assert not any(name.startswith("DiffOSeg") for name in seen())
+
+
+def test_the_table_is_seen_also_where_a_view_was_maximised(views, reading, maximized):
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "volumes")
+
+    views.showTable(table)
+
+    assert len(seen()) > 1
