@@ -66,6 +66,17 @@ def drop(widget: Any, things: Any) -> bool:
     return dropAll(widget, things)
 
 
+def saveScene(path: Path | str) -> None:
+    """Write the scene's .mrml file as File > Save does, which tells before and after."""
+    import slicer
+
+    scene = slicer.mrmlScene
+    scene.StartState(scene.SaveState)
+    written = scene.Commit(str(path))
+    scene.EndState(scene.SaveState)
+    assert written
+
+
 def waitForPip() -> None:
     """Wait as Slicer's installers do: whatever a person does meanwhile goes on as ever."""
     from .Packaging import wait

@@ -15,6 +15,8 @@ from a_grid import (
 )
 from a_reading import aPhantomReading, aSegmentationOf, near, pixelsOf
 
+import SlicerHost
+
 
 @pytest.fixture
 def views(scene):
@@ -256,6 +258,27 @@ def test_without_a_main_window_nothing_happens(views, reading, monkeypatch):
     assert not views.showTable(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode"))
     assert not views.gridShown
     views.leaveGrid()
+
+
+def test_a_scene_saved_with_the_grid_opens_as_before_it_where_the_extension_is_missing(
+    views, reading, tmp_path
+):
+    layout = slicer.app.layoutManager().layout
+    views.showGrid(reading.segmentation, reading.volume)
+    shown = seen()
+    file = tmp_path / "scene.mrml"
+
+    SlicerHost.saveScene(file)
+
+    text = file.read_text(encoding="utf-8")
+    assert f'currentViewArrangement="{layout}"' in text
+    assert "KeptOutOfGrid" not in text
+    assert "FormerLayout" not in text
+    assert views.gridShown
+    assert seen() == shown
+    views.leaveGrid()
+    assert slicer.app.layoutManager().layout == layout
+    assert not reading.segmentation.GetDisplayNode().GetViewNodeIDs()
 
 
 # --- a maximised view ------------------------------------------------------------------------
