@@ -36,6 +36,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._connections: list[tuple[Any, str, Any]] = []
         self._stopObservingExperts: Any = None
         self._stopObservingInstalls: Any = None
+        self._stopObservingRemovals: Any = None
         self._isActive = False
 
     # -- what Slicer asks
@@ -125,6 +126,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if self._stopObservingExperts is not None:
             self._stopObservingExperts()
             self._stopObservingInstalls()
+            self._stopObservingRemovals()
         self._connections = []
 
     def interactionNodeModified(self, interactionNode: Any) -> None:
@@ -206,6 +208,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.scriptedEffect.setNodeReference("Roi", roiNode)
         self.updateGUIFromMRML()
 
+    def _onAboutToBeRemoved(self, node: Any) -> None:
+        """Choose no box in place of one that goes; Slicer would choose its neighbour."""
+        if self.scriptedEffect.parameterSetNode() is None:
+            return
+        if self.scriptedEffect.nodeReference("Roi") is node:
+            self.options.roiSelector.setCurrentNode(None)
+
     def _onRegion(self, _index: int) -> None:
         """Make and show a box where one is asked for and there is none."""
         region = chosen(self.options.regionCombo)
@@ -247,10 +256,12 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         from DiffOSegLib.run import Dependencies, LocalExperts
         from DiffOSegLib.run.Logic import TICK_MS
         from DiffOSegLib.run.Parameters import LARGEST_MARGIN_MM, MOST_SAMPLES
+        from DiffOSegLib.scene.Removals import observeRemovals
 
         from .Proposal import Proposal
 
         self._stopObservingExperts = LocalExperts.observe(self._onTaughtExperts)
+        self._stopObservingRemovals = observeRemovals(self._onAboutToBeRemoved)
         self._stopObservingInstalls = Dependencies.observeInstalling(self._refresh)
         self._timer.setInterval(TICK_MS)
         self.options.setLimits(MOST_SAMPLES, LARGEST_MARGIN_MM)

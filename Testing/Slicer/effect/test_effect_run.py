@@ -621,6 +621,17 @@ def test_the_region_of_the_hand_fed_answer_is_in_the_scan():
     assert START == (8, 6, 4)
 
 
+def test_deleting_the_box_chooses_no_other_one(aStage, aLogic):
+    aStage.choose(aStage.options.regionCombo, "roi")
+    (mine,) = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "another")
+
+    slicer.mrmlScene.RemoveNode(mine)
+
+    assert aStage.options.roiSelector.currentNode() is None
+    assert aStage.effect.scriptedEffect.nodeReference("Roi") is None
+
+
 # -- while packages are installed
 
 

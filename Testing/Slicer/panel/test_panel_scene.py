@@ -199,3 +199,22 @@ def test_a_panel_that_was_closed_leaves_nothing_behind(volume, monkeypatch):
     gc.collect()
 
     assert [one() for one in left] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("field", "className"),
+    [
+        ("outputSegmentation", "vtkMRMLSegmentationNode"),
+        ("regionSegmentation", "vtkMRMLSegmentationNode"),
+        ("regionRoi", "vtkMRMLMarkupsROINode"),
+    ],
+)
+def test_deleting_what_is_chosen_chooses_nothing_in_its_place(panel, field, className):
+    mine, other = (slicer.mrmlScene.AddNewNodeByClass(className, name) for name in "ab")
+    setattr(panel.parameters, field, mine)
+
+    slicer.mrmlScene.RemoveNode(mine)
+    slicer.app.processEvents()
+
+    assert getattr(panel.parameters, field) is None
+    assert other.GetScene() is not None

@@ -185,10 +185,13 @@ def test_the_selected_case_can_be_put_right_field_by_field(panel, ui):
     assert panel.logic.rows()[0].roi is None
 
 
-def test_a_selector_that_moves_on_by_itself_changes_no_case(three):
+@pytest.mark.parametrize("field", ["volume", "segmentation"])
+def test_deleting_what_a_case_names_chooses_nothing_else_for_it(three, field):
     select(three.ui.casesTable, 1)
-    three.ui.caseVolumeSelector.setCurrentNode(three.logic.rows()[2].volume)
-    assert three.logic.rows()[1].volumeName == "Scan 1"
+    slicer.mrmlScene.RemoveNode(getattr(three.logic.rows()[1], field))
+    live(0.1)
+    assert getattr(three.logic.rows()[1], field) is None
+    assert getattr(three.logic.rows()[2], field) is not None
 
 
 def test_showing_one_case_after_the_other_changes_none_of_them(three):
