@@ -351,11 +351,11 @@ def _notImportedBy(importer: str, *names: str) -> Iterator[None]:
     that runs while Slicer waits for pip may import what it likes.
     """
     refusal = _Refusal(importer, names)
-    sys.meta_path.insert(0, refusal)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, refusal)
     try:
         yield
     finally:
-        sys.meta_path.remove(refusal)  # type: ignore[arg-type]
+        sys.meta_path.remove(refusal)
 
 
 def _torchFailed(words: str) -> str:
