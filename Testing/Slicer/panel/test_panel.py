@@ -378,3 +378,13 @@ def test_what_is_chosen_while_torch_installs_is_what_is_run(installs, panel, ui)
     parameters = finished(panel)
 
     assert parameters.resultSegmentation.GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_a_run_leaves_one_map_in_the_selectors_unless_more_are_asked_for(panel, ui):
+    before = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+
+    ui.applyButton.click()
+    finished(panel)
+
+    assert not ui.probabilityMapsCheckBox.checked
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + 1

@@ -63,7 +63,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     ui.samplesSpinBox.value, ui.stepsSpinBox.value, ui.seedSpinBox.value = 2, 4, 77
     tick(panel, "consensus", "Wider of four")
     choose(ui.deviceComboBox, "cpu")
-    ui.probabilityMapsCheckBox.checked = False
+    ui.probabilityMapsCheckBox.checked = True
     ui.applyButton.click()
     until(lambda: panel.logic.activeRun is None)
     lines = [ui.resultsTable.item(row, 2).text() for row in range(2)]
@@ -74,7 +74,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     assert (parameters.samples, parameters.steps, parameters.seed) == (2, 4, 77)
     assert list(parameters.experts) == ["consensus", "Wider of four"]
     assert parameters.device == "cpu"
-    assert not parameters.probabilityMaps
+    assert parameters.probabilityMaps
     assert parameters.inputVolume.GetName() == "CT"
     assert parameters.regionRoi.GetName() == "CT region"
     assert parameters.resultSegmentation.GetSegmentation().GetNumberOfSegments() == 2
