@@ -1,9 +1,11 @@
 """The Segment Editor effect "DiffOSeg": the model draws, the reader looks, and takes it or not."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
@@ -38,6 +40,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._stopObservingInstalls: Any = None
         self._stopObservingRemovals: Any = None
         self._isActive = False
+        self._startedAt = 0.0  # when the last run was started, by the monotonic clock
 
     # -- what Slicer asks
 
@@ -223,6 +226,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._set("Region", region)
 
     def _onRunOrCancel(self, _checked: bool = False) -> None:
+        from DiffOSegLib.panel.RunWidget import isDoubleClick
+
+        if self.proposal.running and isDoubleClick(self._startedAt):
+            return  # the second half of a double click does not mean Cancel
         if self.proposal.running:
             self._onChange(_("Stopping."))
             self.proposal.cancel()
@@ -312,11 +319,17 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         from DiffOSegLib.run import Dependencies
 
         request = self._request()
-        if request and Dependencies.install(ask=Dependencies.confirm, report=self._onChange):
+        if request and Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall):
             request = self._request()  # the scene may be another one by now
         if request is not None:
             self.proposal.start(request)
+            self._startedAt = time.monotonic()
             self._timer.start()
+
+    def _reportInstall(self, sentence: str) -> None:
+        """Say what is being installed, and have it seen before the wait."""
+        self._onChange(sentence)
+        slicer.app.processEvents()
 
     def _request(self) -> Any:
         """Return what Run asks for; None where a box was placed first, or the editor is gone."""

@@ -161,9 +161,7 @@ class qMRMLNodeComboBox(NodeList):
             self.addItem(self.noneDisplay, "")
         self._addNodes()
         index = self.findData(current) if current else -1
-        if (
-            index < 0 and current
-        ):  # it was removed: Qt goes on to its neighbour
+        if index < 0 and current:  # it was removed: Qt goes on to its neighbour
             index = min(row, self.count - 1)
         self.setCurrentIndex(index if index >= 0 else (-1 if stays or not self.count else 0))
         self._busy = False

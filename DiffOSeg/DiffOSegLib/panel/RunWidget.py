@@ -1,5 +1,6 @@
 """Apply, Cancel, the progress of a run, and what it will run on."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,12 @@ from .Sentences import asHtml, duration, progress
 
 _SETTLE_MS = 150  # after the last change, before the time that a run would take is worked out
 _BAR = 1000  # steps of the progress bar
+
+
+def isDoubleClick(startedAt: float) -> bool:
+    """Whether a click now is the second half of a double click; by the monotonic clock, seconds."""
+    # By its name: the attribute may be Qt's static function instead of the property.
+    return time.monotonic() - startedAt < slicer.app.property("doubleClickInterval") / 1000
 
 
 class RunWidget:
@@ -56,6 +63,7 @@ class RunWidget:
         self._notes: tuple[str, ...] = ()
         self._foreseen: tuple[str, ...] = ()
         self._waitsFor = ""
+        self._startedAt = 0.0  # when the last run was started, by the monotonic clock
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.connect("timeout()", self._onTick)
@@ -142,6 +150,8 @@ class RunWidget:
     # --- the button ------------------------------------------------------------------------------
 
     def _onApply(self, *_args: object) -> None:
+        if self.running and isDoubleClick(self._startedAt):
+            return  # the second half of a double click does not mean Cancel
         if self.running:
             self.say(_("Stopping."))  # before: a run that has not begun ends at once, in words
             self._logic.cancel()
@@ -164,6 +174,7 @@ class RunWidget:
         self._showDetails("")
         self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show
         self._run = self._logic.start(request, self._results, self._onEvent)
+        self._startedAt = time.monotonic()
         self._timer.start()
 
     def _prepared(self) -> tuple[ModelCard, RunRequest]:

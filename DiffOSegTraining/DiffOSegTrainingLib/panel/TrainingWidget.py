@@ -1,5 +1,6 @@
 """Start, Cancel, the progress of a training, its curves and its result."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.errors import DiffOSegError
+from DiffOSegLib.panel.RunWidget import isDoubleClick
 from DiffOSegLib.panel.Sentences import asHtml
 from DiffOSegLib.run import Dependencies
 
@@ -40,6 +42,7 @@ class TrainingWidget:
         self._dependencies = Dependencies.state()
         self._notes: tuple[str, ...] = ()
         self._answered: object = None  # what the panel asked for when its result came
+        self._startedAt = 0.0  # when the last training was started, by the monotonic clock
         self._results: list[str] = []
         self._verdicts: set[str] = set()
         self._resume = ResumeWidget(ui, logic, self._begin, self._act, self.onEvent)
@@ -119,6 +122,8 @@ class TrainingWidget:
         return _("Start")
 
     def _onStart(self, *_args: object) -> None:
+        if self.running and isDoubleClick(self._startedAt):
+            return  # the second half of a double click does not mean Cancel
         if self.running:
             self.say(_("Stopping."))
             self._act(self._logic.cancel)
@@ -136,6 +141,7 @@ class TrainingWidget:
             self._showDetails("")
             self._ui.progressBar.setRange(0, 0)  # to and fro until there is progress to show
             begin()
+            self._startedAt = time.monotonic()
 
         self._act(installAndBegin)
 

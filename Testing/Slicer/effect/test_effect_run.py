@@ -659,3 +659,40 @@ def test_an_editor_that_loses_its_volume_while_torch_installs_says_so(aStage, aL
 
     assert not aLogic.requests
     assert "volume" in aStage.status
+
+
+def test_what_is_installed_is_seen_before_the_wait(aStage, aLogic, monkeypatch):
+    import qt
+
+    import SlicerHost
+
+    class Painted(qt.QObject):
+        """Hears whether a label was drawn with its present text."""
+
+        def eventFilter(self, label, event):
+            if event.type() == qt.QEvent.Paint:
+                texts.append(label.text)
+            return False
+
+    withoutTorch(monkeypatch)
+    texts, said = [], []
+    painted = Painted()
+    aStage.options.statusLabel.window().show()
+    aStage.options.statusLabel.installEventFilter(painted)
+    SlicerHost.meanwhile.append(lambda: said.extend(texts))
+    run(aStage)
+    aStage.options.statusLabel.removeEventFilter(painted)
+
+    assert any("Installing PyTorch" in text for text in said)
+
+
+def test_a_double_click_on_run_does_not_cancel_it(aStage, aLogic):
+    slicer.app.setDoubleClickInterval(400)
+    try:
+        run(aStage)
+        run(aStage)
+    finally:
+        slicer.app.setDoubleClickInterval(0)
+
+    assert aStage.proposal.running
+    assert aStage.status != "Stopping."

@@ -388,3 +388,16 @@ def test_a_run_leaves_one_map_in_the_selectors_unless_more_are_asked_for(panel, 
 
     assert not ui.probabilityMapsCheckBox.checked
     assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + 1
+
+
+def test_a_double_click_on_apply_starts_a_run_and_does_not_cancel_it(panel, ui):
+    slicer.app.setDoubleClickInterval(400)
+    try:
+        ui.applyButton.click()
+        ui.applyButton.click()
+        parameters = finished(panel)
+    finally:
+        slicer.app.setDoubleClickInterval(0)
+
+    assert parameters.resultSegmentation is not None
+    assert "cancelled" not in ui.statusLabel.text

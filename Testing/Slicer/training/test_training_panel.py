@@ -679,3 +679,15 @@ def test_a_scene_closed_while_torch_installs_ends_in_a_sentence(three, ui, monke
 
     assert three.logic.activeTraining is None
     assert ui.statusLabel.text
+
+
+def test_a_double_click_on_start_teaches_and_does_not_cancel(three, ui):
+    slicer.app.setDoubleClickInterval(400)
+    try:
+        ui.startButton.click()
+        ui.startButton.click()
+    finally:
+        slicer.app.setDoubleClickInterval(0)
+    until(lambda: three.logic.activeTraining is None)
+
+    assert [card.name for card in three.logic.library().cards()] == ["Reader A"]
