@@ -21,7 +21,10 @@ class SegmentEditorDiffOSeg(ScriptedLoadableModule):
         self.parent.contributors = ["The DiffOSeg contributors"]
         self.parent.hidden = True
         self.parent.helpText = _("Adds the effect DiffOSeg to the Segment Editor.")
-        self.parent.acknowledgementText = ""
+        self.parent.acknowledgementText = _(
+            "The method is that of Zhang, Luo, Chen and Li, DiffOSeg, MICCAI 2025"
+            ' (<a href="https://arxiv.org/abs/2507.13087">arXiv:2507.13087</a>).'
+        )
         slicer.app.connect("startupCompleted()", self.registerEditorEffect)
 
     def registerEditorEffect(self) -> None:

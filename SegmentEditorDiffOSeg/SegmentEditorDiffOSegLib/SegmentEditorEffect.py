@@ -1,9 +1,11 @@
 """The Segment Editor effect "DiffOSeg": the model draws, the reader looks, and takes it or not."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
@@ -35,7 +37,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._notes: list[str] = []
         self._connections: list[tuple[Any, str, Any]] = []
         self._stopObservingExperts: Any = None
+        self._stopObservingInstalls: Any = None
+        self._stopObservingRemovals: Any = None
         self._isActive = False
+        self._startedAt = 0.0  # when the last run was started, by the monotonic clock
 
     # -- what Slicer asks
 
@@ -123,6 +128,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.roiSelector.setMRMLScene(None)
         if self._stopObservingExperts is not None:
             self._stopObservingExperts()
+            self._stopObservingInstalls()
+            self._stopObservingRemovals()
         self._connections = []
 
     def interactionNodeModified(self, interactionNode: Any) -> None:
@@ -204,6 +211,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.scriptedEffect.setNodeReference("Roi", roiNode)
         self.updateGUIFromMRML()
 
+    def _onAboutToBeRemoved(self, node: Any) -> None:
+        """Choose no box in place of one that goes; Slicer would choose its neighbour."""
+        if self.scriptedEffect.parameterSetNode() is None:
+            return
+        if self.scriptedEffect.nodeReference("Roi") is node:
+            self.options.roiSelector.setCurrentNode(None)
+
     def _onRegion(self, _index: int) -> None:
         """Make and show a box where one is asked for and there is none."""
         region = chosen(self.options.regionCombo)
@@ -212,6 +226,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._set("Region", region)
 
     def _onRunOrCancel(self, _checked: bool = False) -> None:
+        from DiffOSegLib.panel.RunWidget import isDoubleClick
+
+        if self.proposal.running and isDoubleClick(self._startedAt):
+            return  # the second half of a double click does not mean Cancel
         if self.proposal.running:
             self._onChange(_("Stopping."))
             self.proposal.cancel()
@@ -242,13 +260,16 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _openEngine(self) -> None:
         """Import what the DiffOSeg module brings; raises ImportError where it is not there."""
-        from DiffOSegLib.run import LocalExperts
+        from DiffOSegLib.run import Dependencies, LocalExperts
         from DiffOSegLib.run.Logic import TICK_MS
         from DiffOSegLib.run.Parameters import LARGEST_MARGIN_MM, MOST_SAMPLES
+        from DiffOSegLib.scene.Removals import observeRemovals
 
         from .Proposal import Proposal
 
         self._stopObservingExperts = LocalExperts.observe(self._onTaughtExperts)
+        self._stopObservingRemovals = observeRemovals(self._onAboutToBeRemoved)
+        self._stopObservingInstalls = Dependencies.observeInstalling(self._refresh)
         self._timer.setInterval(TICK_MS)
         self.options.setLimits(MOST_SAMPLES, LARGEST_MARGIN_MM)
         self.proposal = Proposal(self.scriptedEffect, self._onChange, self._onProgress)
@@ -297,14 +318,31 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _run(self) -> None:
         from DiffOSegLib.run import Dependencies
 
+        request = self._request()
+        if request and Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall):
+            request = self._request()  # the scene may be another one by now
+        if request is not None:
+            self.proposal.start(request)
+            self._startedAt = time.monotonic()
+            self._timer.start()
+
+    def _reportInstall(self, sentence: str) -> None:
+        """Say what is being installed, and have it seen before the wait."""
+        self._onChange(sentence)
+        slicer.app.processEvents()
+
+    def _request(self) -> Any:
+        """Return what Run asks for; None where a box was placed first, or the editor is gone."""
         from .Proposal import Question
 
         effect = self.scriptedEffect
+        if not self._connections or effect.parameterSetNode() is None:
+            return None
         inBox = effect.parameter("Region") == REGION_ROI
         roiNode = effect.nodeReference("Roi")
         if inBox and roiNode is None:
             self._makeBox()
-            return
+            return None
         model = chosen(self.options.modelCombo)
         question = Question(
             model="" if model == _DEFAULT_MODEL else model,
@@ -313,10 +351,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             roiNode=roiNode if inBox else None,
             marginMm=effect.doubleParameter("MarginMm"),
         )
-        request = self.proposal.requestFor(question)
-        Dependencies.install(ask=Dependencies.confirm, report=self._onChange)
-        self.proposal.start(request)
-        self._timer.start()
+        return self.proposal.requestFor(question)
 
     def _attempt(self, action: Any) -> None:
         """Do something; what prevents it is told below the Run button."""
@@ -363,7 +398,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         answer = proposal.answer if proposal is not None else None
         running = proposal is not None and proposal.running
         self.options.showState(
-            ready=bool(self._cards), running=running, answered=answer is not None
+            ready=bool(self._cards) and not _installing(),
+            running=running,
+            answered=answer is not None,
         )
         texts = [self._sentence]
         if answer is not None and not running:
@@ -373,3 +410,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             texts.append(Sentences.preview(answer, threshold, proposal.drawnMl))
         texts += [f"\u26a0 {note}" for note in self._notes]
         self.options.statusLabel.text = "\n".join(filter(None, texts))
+
+
+def _installing() -> bool:
+    from DiffOSegLib.run import Dependencies
+
+    return Dependencies.whyWait() is not None

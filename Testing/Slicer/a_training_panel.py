@@ -55,9 +55,8 @@ def enter(edit: Any, text: str) -> None:
 
 
 def pick(selector: Any, node: Any) -> None:
-    """Choose a node as a person does with the mouse."""
+    """Choose a node; Slicer's selector says the same, whoever has chosen it."""
     selector.setCurrentNode(node)
-    selector.activated.emit(selector.currentIndex)
 
 
 def start(panel: Any) -> None:

@@ -106,6 +106,7 @@ def reading(host, tmp_path_factory):
         tick(reading.panel, *ASKED)
         ui.samplesSpinBox.value, ui.stepsSpinBox.value = SAMPLES, STEPS
         ui.seedSpinBox.value = SEED
+        ui.probabilityMapsCheckBox.checked = True
         waitInEventLoop(lambda: reading.logic.description)
         waitInEventLoop(lambda: "about" in ui.deviceLabel.text)
         reading.device = ui.deviceLabel.text

@@ -101,6 +101,7 @@ class Application(QtWidgets.QApplication):
         super().__init__(["Slicer"])
         slicer.app = self
         self.setApplicationName("Slicer")
+        self.setDoubleClickInterval(0)  # tests click faster than people do
         self._folder = tempfile.TemporaryDirectory(prefix="SlicerHost")
         self._testing = True
         self._scene, self._logic, self._kept = scene, logic, []

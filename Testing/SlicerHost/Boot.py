@@ -35,6 +35,7 @@ def clear() -> None:
         SlicerHost.answers,
         SlicerHost.messages,
         SlicerHost.uncaught,
+        SlicerHost.meanwhile,
         SlicerHost.pipCalls,
     ):
         record.clear()

@@ -14,7 +14,8 @@ def drop(widget: Any, things: Iterable[Any]) -> bool:
     urls = [_url(thing) for thing in things]
     data = qt.QMimeData()
     data.setUrls(urls)
-    actions = qt.Qt.MoveAction | qt.Qt.CopyAction
+    inTree = any(url.scheme() == "mrml" for url in urls)  # whose tree offers moves and no more
+    actions = qt.Qt.MoveAction if inTree else qt.Qt.MoveAction | qt.Qt.CopyAction
     at = qt.QPointF(widget.rect.center())
     for kind in _EVENTS:
         event = kind(at, actions, data, qt.Qt.LeftButton, qt.Qt.NoModifier)
@@ -26,10 +27,18 @@ def drop(widget: Any, things: Iterable[Any]) -> bool:
     dropped.setDropAction(qt.Qt.MoveAction)  # as Slicer's tree proposes
     dropped.setAccepted(False)
     slicer.app.sendEvent(widget, dropped)
-    assert not dropped.isAccepted() or dropped.dropAction() != qt.Qt.MoveAction, (
-        "a drop that is accepted as a move takes the item out of Slicer's tree"
-    )
+    if inTree and dropped.isAccepted() and dropped.dropAction() == qt.Qt.MoveAction:
+        _takeOut(things)
     return dropped.isAccepted()
+
+
+def _takeOut(things: Iterable[Any]) -> None:
+    """Delete what was dragged, as a tree view does after each move that was accepted."""
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    for thing in things:
+        isNode = isinstance(thing, slicer.vtkMRMLNode)
+        item = hierarchy.GetItemByDataNode(thing) if isNode else thing
+        hierarchy.RemoveItem(item, True, True)
 
 
 def _url(thing: Any) -> Any:

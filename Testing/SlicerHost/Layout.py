@@ -133,7 +133,10 @@ class LayoutManager(qt.QObject):
         return self._logic.GetLayoutNode().GetViewArrangement()
 
     def setLayout(self, layout: int) -> None:
-        self._logic.GetLayoutNode().SetViewArrangement(int(layout))
+        """Choose an arrangement; a view that was maximised is one among others again."""
+        node = self._logic.GetLayoutNode()
+        node.RemoveAllMaximizedViewNodes()
+        node.SetViewArrangement(int(layout))
 
     layout = Property(int, _getLayout, setLayout)
     threeDViewCount = Property(int, lambda self: len(self._threeD))
@@ -173,11 +176,13 @@ class LayoutManager(qt.QObject):
             widget.threeDView().resetFocalPoint()
 
     def shownViews(self) -> list[Any]:
-        """Return the views of the current arrangement, in its order."""
-        nodes = self._logic.GetViewNodes()
-        widgets = [
-            self.viewWidget(nodes.GetItemAsObject(i)) for i in range(nodes.GetNumberOfItems())
+        """Return the views that are seen: those that are maximised, or the arrangement's."""
+        layout, nodes = self._logic.GetLayoutNode(), self._logic.GetViewNodes()
+        maximized = range(layout.GetNumberOfMaximizedViewNodes())
+        shown = [layout.GetMaximizedViewNode(i) for i in maximized] or [
+            nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())
         ]
+        widgets = [self.viewWidget(node) for node in shown]
         return [_viewOf(widget) for widget in widgets if widget is not None]
 
     def _onLayoutNodeModified(self, *_: Any) -> None:

@@ -131,7 +131,6 @@ class qMRMLNodeComboBox(NodeList):
         super().__init__(parent)
         self._busy, self._told = False, ""
         self.currentIndexChanged.connect(self._onIndex)
-        self.activated.connect(lambda _index: self.nodeActivated.emit(self.currentNode()))
 
     def currentNode(self) -> Any:
         return self._scene.GetNodeByID(self.currentNodeID) if self.currentNodeID else None
@@ -155,13 +154,16 @@ class qMRMLNodeComboBox(NodeList):
         self._scene.RemoveNode(self.currentNode())
 
     def _fill(self) -> None:
-        current, self._busy = self.currentNodeID, True
+        current, row, self._busy = self.currentNodeID, self.currentIndex, True
+        stays = row < 0 < self.count  # nobody was chosen among those that there were
         self.clear()
         if self.noneEnabled and self.mrmlScene() is not None:
             self.addItem(self.noneDisplay, "")
         self._addNodes()
         index = self.findData(current) if current else -1
-        self.setCurrentIndex(index if index >= 0 else (0 if self.count else -1))
+        if index < 0 and current:  # it was removed: Qt goes on to its neighbour
+            index = min(row, self.count - 1)
+        self.setCurrentIndex(index if index >= 0 else (-1 if stays or not self.count else 0))
         self._busy = False
         self._onIndex()
 
@@ -173,6 +175,7 @@ class qMRMLNodeComboBox(NodeList):
         self.currentNodeIDChanged.emit(nodeID)
         self.currentNodeChanged[object].emit(self.currentNode())
         self.currentNodeChanged[bool].emit(bool(nodeID))
+        self.nodeActivated.emit(self.currentNode())  # as Slicer does, whoever has chosen it
 
     def _currentNodeID(self) -> str:
         return self.itemData(self.currentIndex) or ""

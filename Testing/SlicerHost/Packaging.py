@@ -50,9 +50,17 @@ def pip_ensure(
 
 
 def pip_install(requirements: Any, **_: Any) -> None:
-    """Keep the call in SlicerHost.pipCalls."""
+    """Keep the call in SlicerHost.pipCalls; the application lives on meanwhile."""
+    wait()
     words = requirements.split() if isinstance(requirements, str) else requirements
     SlicerHost.pipCalls.append([str(word) for word in words])
+
+
+def wait() -> None:
+    """Do what Slicer does after each line that pip prints: let events through."""
+    if SlicerHost.meanwhile:
+        SlicerHost.meanwhile.pop(0)()
+    slicer.app.processEvents()
 
 
 def isPipInstallInProgress() -> bool:

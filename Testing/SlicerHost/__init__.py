@@ -4,12 +4,14 @@ Module code written for Slicer runs on it unmodified and without a display; see 
 what it cannot prove.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 answers: list[Any] = []  # given to the next message boxes and file dialogs, in this order
 messages: list[str] = []  # what the message boxes said
 uncaught: list[str] = []  # what slots and observers raised; nobody else would hear of it
+meanwhile: list[Callable[[], Any]] = []  # what happens, one after another, while pip is at work
 pipCalls: list[list[str]] = []  # what slicer.packaging was asked to install
 
 
@@ -62,6 +64,24 @@ def drop(widget: Any, things: Any) -> bool:
     from .DragAndDrop import drop as dropAll
 
     return dropAll(widget, things)
+
+
+def saveScene(path: Path | str) -> None:
+    """Write the scene's .mrml file as File > Save does, which tells before and after."""
+    import slicer
+
+    scene = slicer.mrmlScene
+    scene.StartState(scene.SaveState)
+    written = scene.Commit(str(path))
+    scene.EndState(scene.SaveState)
+    assert written
+
+
+def waitForPip() -> None:
+    """Wait as Slicer's installers do: whatever a person does meanwhile goes on as ever."""
+    from .Packaging import wait
+
+    wait()
 
 
 def loadDicomSeries(folder: Path | str) -> Any:

@@ -17,6 +17,7 @@ from ..run import LocalExperts
 from ..run.Logic import DiffOSegLogic
 from ..run.Parameters import DEVICES, MAXIMUM_SEED, DiffOSegParameterNode
 from ..scene import SceneInputs, SegmentTags
+from ..scene.Removals import observeRemovals
 from ..scene.ResultMaps import MAP
 from ..scene.RunRequest import RunRequest
 from ..scene.SceneResults import SceneResults
@@ -32,6 +33,7 @@ from .Sentences import noModel
 PAPER = "https://arxiv.org/abs/2507.13087"
 
 _SETTLE_MS = 150  # after a box was dragged, before the panel looks whether it will do
+_CHOSEN = ("outputSegmentation", "regionSegmentation", "regionRoi")  # and then nothing else
 _INPUT_EVENTS = (
     vtk.vtkCommand.ModifiedEvent,
     slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
@@ -74,6 +76,7 @@ class PanelWidget(VTKObservationMixin):
         )
         self._connect()
         self._observeScene()
+        self._stopObservingRemovals = observeRemovals(self._onAboutToBeRemoved)
         self._stopObservingExperts = LocalExperts.observe(self._onTaughtExperts)
         self.takeParameterNode()
 
@@ -93,6 +96,7 @@ class PanelWidget(VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of everything, for good: nothing here may be called again."""
         self._stopObservingExperts()
+        self._stopObservingRemovals()
         self._settle.stop()
         self._settle.disconnect("timeout()", self._update)
         self._compare.releaseKeys()
@@ -246,6 +250,14 @@ class PanelWidget(VTKObservationMixin):
             self.addObserver(scene, event, self._onSceneGoes)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._onSceneIsThere)
+
+    def _onAboutToBeRemoved(self, node: Any) -> None:
+        """Choose nothing in place of a node that goes; Slicer would choose its neighbour."""
+        if self.parameters is None:
+            return
+        for name in _CHOSEN:
+            if getattr(self.parameters, name) is node:
+                setattr(self.parameters, name, None)
 
     def _onSceneGoes(self, *_args: object) -> None:
         self._letGo()

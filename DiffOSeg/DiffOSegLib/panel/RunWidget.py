@@ -1,5 +1,6 @@
 """Apply, Cancel, the progress of a run, and what it will run on."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from diffoseg.errors import DiffOSegError
+from diffoseg.errors import CancelledError, DiffOSegError
 from diffoseg.model.cards import ModelCard
 
 from ..run import Dependencies
@@ -20,6 +21,12 @@ from .Sentences import asHtml, duration, progress
 
 _SETTLE_MS = 150  # after the last change, before the time that a run would take is worked out
 _BAR = 1000  # steps of the progress bar
+
+
+def isDoubleClick(startedAt: float) -> bool:
+    """Whether a click now is the second half of a double click; by the monotonic clock, seconds."""
+    # By its name: the attribute may be Qt's static function instead of the property.
+    return time.monotonic() - startedAt < slicer.app.property("doubleClickInterval") / 1000
 
 
 class RunWidget:
@@ -56,6 +63,7 @@ class RunWidget:
         self._notes: tuple[str, ...] = ()
         self._foreseen: tuple[str, ...] = ()
         self._waitsFor = ""
+        self._startedAt = 0.0  # when the last run was started, by the monotonic clock
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.connect("timeout()", self._onTick)
@@ -64,6 +72,7 @@ class RunWidget:
         self._settle.setInterval(_SETTLE_MS)
         self._settle.connect("timeout()", self._showDevice)
         self._dependencies = Dependencies.state()
+        self._stopObservingInstalls = Dependencies.observeInstalling(self.update)
         ui.applyButton.connect("clicked(bool)", self._onApply)
         ui.detailsButton.connect("toggled(bool)", self._onDetails)
         ui.progressBar.setMaximum(_BAR)
@@ -82,7 +91,7 @@ class RunWidget:
 
     def update(self) -> None:
         """Show whether a run can start, on what and for how long."""
-        button, obstacle = self._ui.applyButton, None if self.running else self._obstacle()
+        button, obstacle = self._ui.applyButton, None if self.running else self._whyNot()
         self._waitsFor = obstacle or ""
         button.text = _("Cancel") if self.running else _("Apply")
         button.enabled = obstacle is None
@@ -133,6 +142,7 @@ class RunWidget:
 
     def stop(self) -> None:
         """Stop the timers, for good."""
+        self._stopObservingInstalls()
         for timer, slot in ((self._timer, self._onTick), (self._settle, self._showDevice)):
             timer.stop()
             timer.disconnect("timeout()", slot)
@@ -140,6 +150,8 @@ class RunWidget:
     # --- the button ------------------------------------------------------------------------------
 
     def _onApply(self, *_args: object) -> None:
+        if self.running and isDoubleClick(self._startedAt):
+            return  # the second half of a double click does not mean Cancel
         if self.running:
             self.say(_("Stopping."))  # before: a run that has not begun ends at once, in words
             self._logic.cancel()
@@ -151,10 +163,10 @@ class RunWidget:
         self.update()
 
     def _start(self) -> None:
+        card, request = self._prepared()
+        if Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall):
+            card, request = self._prepared()  # the scene may be another one by now
         assert self._parameters is not None
-        card = self._prepare()
-        request = self._logic.requestFrom(self._parameters)
-        Dependencies.install(ask=Dependencies.confirm, report=self._reportInstall)
         self._dependencies = Dependencies.state()
         self._results = SceneResults(self._parameters.inputVolume, self._outputOptions(), card)
         self._showDevice()
@@ -162,7 +174,18 @@ class RunWidget:
         self._showDetails("")
         self._ui.progressBar.setRange(0, 0)  # moves to and fro until there is progress to show
         self._run = self._logic.start(request, self._results, self._onEvent)
+        self._startedAt = time.monotonic()
         self._timer.start()
+
+    def _prepared(self) -> tuple[ModelCard, RunRequest]:
+        """Return the model and what it is asked for now; raises DiffOSegError."""
+        if self._parameters is None:
+            raise CancelledError(_("The scene was closed meanwhile; nothing was started."))
+        card = self._prepare()
+        return card, self._logic.requestFrom(self._parameters)
+
+    def _whyNot(self) -> str | None:
+        return Dependencies.whyWait() or self._obstacle()
 
     def _outputOptions(self) -> OutputOptions:
         assert self._parameters is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import platform
 import sys
 import sysconfig
 import tempfile
@@ -50,7 +51,8 @@ class DependencyState:
     Attributes:
         missing: packages that an installation would bring, torch first.
         broken: what is installed but does not work, as a sentence, or None.
-        slicerTooOld: which Slicer is needed, as a sentence, or None; then no more is looked at.
+        slicerTooOld: which Slicer or which computer is needed, as a sentence, or None; then no
+            more is looked at.
     """
 
     missing: tuple[Package, ...] = ()
@@ -64,6 +66,24 @@ class DependencyState:
 
 
 _reportedByWorker: tuple[str, list[float]] | None = None
+_isInstalling = False
+_listeners: list[Callable[[], None]] = []
+
+
+def whyWait() -> str | None:
+    """Return why nothing can be started while packages are installed; None while none are.
+
+    The installers let clicks through while they wait, so whatever starts something asks here.
+    """
+    if not _isInstalling:
+        return None
+    return _("Packages are being installed. Wait until that is done.")
+
+
+def observeInstalling(onChanged: Callable[[], None]) -> Callable[[], None]:
+    """Have this called when an installation begins and when it ends; return what stops that."""
+    _listeners.append(onChanged)
+    return lambda: _listeners.remove(onChanged) if onChanged in _listeners else None
 
 
 def noteBroken(sentence: str | None) -> None:
@@ -77,7 +97,7 @@ def noteBroken(sentence: str | None) -> None:
 
 def state() -> DependencyState:
     """Tell missing, broken and too old apart; reads metadata only, a few milliseconds."""
-    tooOld = _slicerTooOld()
+    tooOld = _slicerTooOld() or _noTorchHere(sys.platform, platform.machine())
     if tooOld:
         return DependencyState(slicerTooOld=tooOld)
     importlib.invalidate_caches()
@@ -93,8 +113,11 @@ def state() -> DependencyState:
     return DependencyState(broken=_reportedByWorker[0])
 
 
-def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> None:
+def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> bool:
     """Install what is missing after one question; on the main thread, returns when all is there.
+
+    The application lives on meanwhile: where True is returned, much time has passed, and nothing
+    that was read from the scene before is to be trusted.
 
     Args:
         ask: shows a question, answers whether the user agrees.
@@ -105,15 +128,44 @@ def install(ask: Callable[[str], bool], report: Callable[[str], None]) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("Packages can be installed on the main thread only.")
+    busy = whyWait()
+    if busy:
+        raise DependencyError(busy)
     found = state()
     obstacle = found.slicerTooOld or found.broken or _obstacle(found.missing)
     if obstacle:
         raise DependencyError(obstacle)
     if not found.missing:
-        return
-    if not ask(question(found.missing)):
-        raise CancelledError(_("Nothing was installed. DiffOSeg cannot run without its packages."))
-    if _lacksTorch(found.missing):
+        return False
+    with _oneAtATime():
+        if not ask(question(found.missing)):
+            raise CancelledError(
+                _("Nothing was installed. DiffOSeg cannot run without its packages.")
+            )
+        _installAll(found.missing, report)
+    return True
+
+
+@contextmanager
+def _oneAtATime() -> Iterator[None]:
+    """Tell everybody that an installation goes on, and when it is over."""
+    global _isInstalling
+    _isInstalling = True
+    try:
+        _tell()
+        yield
+    finally:
+        _isInstalling = False
+        _tell()
+
+
+def _tell() -> None:
+    for onChanged in tuple(_listeners):
+        onChanged()
+
+
+def _installAll(missing: tuple[Package, ...], report: Callable[[str], None]) -> None:
+    if _lacksTorch(missing):
         report(_("Installing PyTorch. This can take many minutes; Slicer waits."))
         _installTorch()
     report(_("Installing the other packages."))
@@ -191,6 +243,20 @@ def _slicerTooOld() -> str | None:
     )
 
 
+def _noTorchHere(system: str, machine: str) -> str | None:
+    """Return why there is no PyTorch for this Slicer; one that is there already will do."""
+    if system != "darwin" or machine != "x86_64":
+        return None
+    torch = _requirements()[0]
+    if _pip().pip_check(torch):
+        return None
+    return _(
+        "DiffOSeg cannot run in this Slicer: Slicer for macOS is built for Intel processors, also"
+        " on a Mac with an Apple processor, and PyTorch {needed} exists for Apple processors only."
+        " Use Slicer on Windows or Linux, or DiffOSeg's command line on this Mac."
+    ).format(needed=_NEEDED_TORCH.removeprefix(">=") + _(" or newer"))
+
+
 def _halfInstalled(name: str) -> bool:
     """Return whether pip believes in a package whose files are not all there.
 
@@ -246,8 +312,9 @@ def _pyTorchUtils() -> Any:
 
 def _installTorch() -> None:
     try:
-        with _notImported("torch", "torchvision"):
-            _pyTorchUtils().PyTorchUtilsLogic().installTorch(torchVersionRequirement=_NEEDED_TORCH)
+        logic = _pyTorchUtils().PyTorchUtilsLogic()
+        with _notImportedBy(type(logic).__module__, "torch", "torchvision"):
+            logic.installTorch(torchVersionRequirement=_NEEDED_TORCH)
     except Exception as error:  # another extension's code: whatever it raises, say what it means
         blocked = isinstance(error, ModuleNotFoundError) and error.name in ("torch", "torchvision")
         if not blocked:
@@ -256,19 +323,39 @@ def _installTorch() -> None:
         raise DependencyError(_torchFailed(""))
 
 
-@contextmanager
-def _notImported(*names: str) -> Iterator[None]:
-    """Keep modules from being imported meanwhile: ``import`` of them raises ModuleNotFoundError.
+class _Refusal:
+    """A finder of modules that refuses some to one importer, and leaves all else to the others."""
 
-    PyTorchUtils imports torch once it is installed, and has no way to ask it not to.
+    def __init__(self, importer: str, names: tuple[str, ...]):
+        self._importer, self._names = importer, names
+
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
+        """Raise ModuleNotFoundError where that importer asks; called by Python."""
+        if name in self._names and _whoImports() == self._importer:
+            raise ModuleNotFoundError(f"{name} is not imported here.", name=name)
+
+
+def _whoImports() -> str:
+    """Return the name of the module whose import is being carried out."""
+    frame: Any = sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "") if frame is not None else ""
+
+
+@contextmanager
+def _notImportedBy(importer: str, *names: str) -> Iterator[None]:
+    """Keep one module from importing others meanwhile: there it raises ModuleNotFoundError.
+
+    PyTorchUtils imports torch once it is installed, and has no way to ask it not to. Other code
+    that runs while Slicer waits for pip may import what it likes.
     """
-    names = tuple(name for name in names if name not in sys.modules)
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
+    refusal = _Refusal(importer, names)
+    sys.meta_path.insert(0, refusal)
     try:
         yield
     finally:
-        for name in names:
-            sys.modules.pop(name, None)
+        sys.meta_path.remove(refusal)
 
 
 def _torchFailed(words: str) -> str:

@@ -40,7 +40,7 @@ class _Fields:
     seed: Annotated[int, WithinRange(0, MAXIMUM_SEED)] = 0
     device: Annotated[str, Choice(DEVICES)] = "auto"
     outputSegmentation: vtkMRMLSegmentationNode
-    probabilityMaps: bool = True
+    probabilityMaps: bool = False  # else each answer is one volume more in every selector
     disagreementMap: bool = True
     table: bool = True
     resultSegmentation: vtkMRMLSegmentationNode

@@ -26,11 +26,14 @@ class ComparisonViews(VTKObservationMixin):
         super().__init__()
         self._outlines, self._overlay = Outlines(), DisagreementOverlay()
         self._inGrid: tuple[str, str] | None = None  # IDs of the segmentation and the volume
+        self._save = ExpertGrid.Save()
         self._formerlyVisible: dict[str, list[str]] = {}
         self._onGridLeft: Callable[[], None] = lambda: None
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
         self.addObserver(scene, scene.StartCloseEvent, self._onStartClose)
+        self.addObserver(scene, scene.StartSaveEvent, lambda *_: self._save.begin())
+        self.addObserver(scene, scene.EndSaveEvent, lambda *_: self._save.end())
         self.addObserver(scene, scene.EndImportEvent, self._onEndImport)
         self._onEndImport()
 
@@ -118,14 +121,14 @@ class ComparisonViews(VTKObservationMixin):
 
     def showTable(self, tableNode: slicer.vtkMRMLTableNode | None) -> bool:
         """Show the table of volumes under the slice views, in Slicer's own layout for it."""
-        node = ExpertGrid.layoutNode()
-        if node is None or tableNode is None:
+        if ExpertGrid.layoutNode() is None or tableNode is None:
             return False
         self.leaveGrid()
+        # First the layout: before it, there may be no table view that takes the table.
+        ExpertGrid.choose(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
         logic = slicer.app.applicationLogic()
         logic.GetSelectionNode().SetActiveTableID(tableNode.GetID())
         logic.PropagateTableSelection()
-        node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
         return True
 
     # --- one alone, and where --------------------------------------------------------------------

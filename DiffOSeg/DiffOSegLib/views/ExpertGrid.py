@@ -5,6 +5,7 @@ that was saved with a scene can be taken away after loading too.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 
 import slicer
@@ -17,6 +18,7 @@ _GRID = "grid"
 _KEPT_OUT = "DiffOSeg.KeptOutOfGrid"  # on the reader's display nodes
 _FORMER_LAYOUT = "DiffOSeg.FormerLayout"  # on the layout node
 
+_FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 _FILL = 0.2
 _THICKNESS = 2  # pixels
 _ZOOM = 2.0  # width of what is shown over the longest edge of the drawings
@@ -27,6 +29,11 @@ def layoutNode() -> "slicer.vtkMRMLLayoutNode | None":
     """Return the application's layout node, None where it has no views (--no-main-window)."""
     manager = slicer.app.layoutManager()
     return manager.layoutLogic().GetLayoutNode() if manager is not None else None
+
+
+def choose(layout: int) -> None:
+    """Choose the application's layout, which a maximised view would hide if the node was asked."""
+    slicer.app.layoutManager().setLayout(layout)
 
 
 def isShown() -> bool:
@@ -86,9 +93,63 @@ def leave() -> None:
         _emptyViews()
         former = node.GetAttribute(_FORMER_LAYOUT) if node is not None else None
         if node is not None and node.GetViewArrangement() == LAYOUT:
-            node.SetViewArrangement(int(former or slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView))
+            choose(int(former or _FOUR_UP))
         if node is not None:
             node.RemoveAttribute(_FORMER_LAYOUT)
+
+
+class Save:
+    """Lets a scene be saved as if the grid was not shown: it may be opened without DiffOSeg.
+
+    Nobody is told of what changes for the while, so the views stay as they are.
+    """
+
+    def __init__(self) -> None:
+        self._former: str | None = None
+        self._keptOut: dict[str, str] = {}  # by the display nodes' IDs
+
+    def begin(self) -> None:
+        """Put what the scene had before the grid into the nodes that are written."""
+        node = layoutNode()
+        if node is None or not isShown():
+            return
+        self._former = node.GetAttribute(_FORMER_LAYOUT) or str(_FOUR_UP)
+        with _quietly(node):
+            node.RemoveAttribute(_FORMER_LAYOUT)
+            node.SetViewArrangement(int(self._former))
+        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
+            kept = display.GetAttribute(_KEPT_OUT)
+            if kept and kept == _joined(display.GetViewNodeIDs()):
+                self._keptOut[display.GetID()] = kept
+                with _quietly(display):
+                    display.RemoveAllViewNodeIDs()
+                    display.RemoveAttribute(_KEPT_OUT)
+
+    def end(self) -> None:
+        """Put it back."""
+        node = layoutNode()
+        if node is None or self._former is None:
+            return
+        with _quietly(node):
+            node.SetViewArrangement(LAYOUT)
+            node.SetAttribute(_FORMER_LAYOUT, self._former)
+        for nodeID, kept in self._keptOut.items():
+            display = slicer.mrmlScene.GetNodeByID(nodeID)
+            if display is not None:
+                with _quietly(display):
+                    display.SetViewNodeIDs(kept.split())
+                    display.SetAttribute(_KEPT_OUT, kept)
+        self._former, self._keptOut = None, {}
+
+
+@contextmanager
+def _quietly(node: slicer.vtkMRMLNode) -> Iterator[None]:
+    was = node.GetDisableModifiedEvent()
+    node.SetDisableModifiedEvent(True)
+    try:
+        yield
+    finally:
+        node.SetDisableModifiedEvent(was)
 
 
 def wasLeft() -> bool:
@@ -111,7 +172,7 @@ def _arrange(text: str) -> None:
         node.SetLayoutDescription(LAYOUT, text)
     if node.GetViewArrangement() != LAYOUT:
         node.SetAttribute(_FORMER_LAYOUT, str(node.GetViewArrangement()))
-        node.SetViewArrangement(LAYOUT)
+        choose(LAYOUT)
 
 
 def _takeAway() -> None:

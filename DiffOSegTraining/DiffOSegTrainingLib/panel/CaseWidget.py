@@ -6,6 +6,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from DiffOSegLib.scene.Removals import observeRemovals
+
 from ..cases.CaseRows import CaseRow
 from ..run.TrainingLogic import DiffOSegTrainingLogic
 
@@ -20,12 +22,13 @@ class CaseWidget:
         self._ui, self._logic, self._act = ui, logic, act
         self._row: CaseRow | None = None
         self._filling = False
-        for selector, field in (
-            (ui.caseVolumeSelector, "volume"),
-            (ui.caseSegmentationSelector, "segmentation"),
-            (ui.caseRoiSelector, "roi"),
-        ):
-            # Only what a person chooses: where a node is deleted, Qt goes on to the next by itself.
+        self._selectors = {
+            "volume": ui.caseVolumeSelector,
+            "segmentation": ui.caseSegmentationSelector,
+            "roi": ui.caseRoiSelector,
+        }
+        self.stop = observeRemovals(self._onAboutToBeRemoved)
+        for field, selector in self._selectors.items():
             selector.connect(
                 "nodeActivated(vtkMRMLNode*)",
                 lambda node, field=field: self._onNode(field, node),
@@ -73,6 +76,16 @@ class CaseWidget:
             return
         if any(getattr(row, name) != value for name, value in values.items()):
             self._act(lambda: self._logic.setRow(row.id, **values))
+
+    def _onAboutToBeRemoved(self, node: Any) -> None:
+        """Show nothing in place of a node that goes; Slicer would choose its neighbour."""
+        if self._row is None:
+            return
+        wasFilling, self._filling = self._filling, True
+        for field, selector in self._selectors.items():
+            if getattr(self._row, field) is node:
+                selector.setCurrentNode(None)
+        self._filling = wasFilling
 
     def _onNode(self, field: str, node: Any) -> None:
         if field == "segmentation":

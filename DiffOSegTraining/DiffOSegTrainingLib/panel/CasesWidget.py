@@ -70,6 +70,7 @@ class CasesWidget:
     def stop(self) -> None:
         """Let go of what is watched, for good."""
         self._drop.stop()
+        self._case.stop()
 
     def update(self) -> None:
         """Show the rows and what is known of them."""

@@ -74,6 +74,7 @@ class CurvePlot:
             return
         self._draw()
         before = manager.layoutLogic().GetLayoutNode().GetViewArrangement()
+        manager.layoutLogic().GetLayoutNode().RemoveAllMaximizedViewNodes()
         slicer.modules.plots.logic().ShowChartInLayout(_found("vtkMRMLPlotChartNode"))
         if manager.layoutLogic().GetLayoutNode().GetViewArrangement() != before:
             self._formerLayout = before
@@ -81,8 +82,7 @@ class CurvePlot:
     def hide(self) -> None:
         """Go back to the layout that there was before ``show``, unless another was chosen since."""
         if self.shown and self._formerLayout is not None:
-            node = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
-            node.SetViewArrangement(self._formerLayout)
+            slicer.app.layoutManager().setLayout(self._formerLayout)
         self._formerLayout = None
 
     # --- the nodes -------------------------------------------------------------------------------

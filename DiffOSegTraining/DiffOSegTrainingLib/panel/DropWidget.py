@@ -47,9 +47,10 @@ class DropWidget(qt.QWidget):
         items, paths = dropped(event.mimeData())
         if not items and not paths:
             return False
-        event.setDropAction(qt.Qt.CopyAction)  # a move would take the item out of Slicer's tree
-        event.accept()
+        event.acceptProposedAction()
         if kind == qt.QEvent.Drop:
+            # The tree offers a move only, and takes out what was moved.
+            event.setDropAction(qt.Qt.IgnoreAction if items else qt.Qt.CopyAction)
             if items:
                 self._onItems(items)
             for path in paths:

@@ -84,6 +84,7 @@ class PanelWidget(VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Let go of everything, for good: nothing here may be called again."""
+        self._training.stop()
         for timer, slot in ((self._timer, self._onTick), (self._settle, self._update)):
             timer.stop()
             timer.disconnect("timeout()", slot)

@@ -1,5 +1,6 @@
 """Start, Cancel, the progress of a training, its curves and its result."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from diffoseg.errors import DiffOSegError
+from DiffOSegLib.panel.RunWidget import isDoubleClick
 from DiffOSegLib.panel.Sentences import asHtml
 from DiffOSegLib.run import Dependencies
 
@@ -40,9 +42,11 @@ class TrainingWidget:
         self._dependencies = Dependencies.state()
         self._notes: tuple[str, ...] = ()
         self._answered: object = None  # what the panel asked for when its result came
+        self._startedAt = 0.0  # when the last training was started, by the monotonic clock
         self._results: list[str] = []
         self._verdicts: set[str] = set()
         self._resume = ResumeWidget(ui, logic, self._begin, self._act, self.onEvent)
+        self._stopObservingInstalls = Dependencies.observeInstalling(self.update)
         ui.startButton.connect("clicked(bool)", self._onStart)
         ui.curvesButton.connect("toggled(bool)", self._onCurves)
         ui.detailsButton.connect("toggled(bool)", self._onDetails)
@@ -67,7 +71,7 @@ class TrainingWidget:
         if self._parameters is None:
             return
         ui, running = self._ui, self.running
-        obstacle = "" if running else self._logic.whyNot()
+        obstacle = "" if running else Dependencies.whyWait() or self._logic.whyNot()
         ui.startButton.text = _("Cancel") if running else self._startText()
         ui.startButton.enabled = not obstacle
         ui.startButton.toolTip = asHtml(obstacle or startToolTip(running))
@@ -78,6 +82,10 @@ class TrainingWidget:
         ui.deviceLabel.visible = not running and self._asked() != self._answered
         self._resume.update(running)
         self._describeAnew()
+
+    def stop(self) -> None:
+        """Hear of installations no more."""
+        self._stopObservingInstalls()
 
     def say(self, sentence: str) -> None:
         """Show one sentence below the Start button; "" clears it."""
@@ -114,6 +122,8 @@ class TrainingWidget:
         return _("Start")
 
     def _onStart(self, *_args: object) -> None:
+        if self.running and isDoubleClick(self._startedAt):
+            return  # the second half of a double click does not mean Cancel
         if self.running:
             self.say(_("Stopping."))
             self._act(self._logic.cancel)
@@ -131,6 +141,7 @@ class TrainingWidget:
             self._showDetails("")
             self._ui.progressBar.setRange(0, 0)  # to and fro until there is progress to show
             begin()
+            self._startedAt = time.monotonic()
 
         self._act(installAndBegin)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import slicer
 from a_model_file import FAST, PAPER, aFastAndAPaperOne
+from an_installation import withoutTorch
 from effect_stage import (
     INSIDE,
     REPOSITORY,
@@ -618,3 +619,80 @@ def test_the_hidden_module_registers_the_effect_once():
 def test_the_region_of_the_hand_fed_answer_is_in_the_scan():
     assert inScan(np.ones(SIZE[::-1], bool))[INSIDE].all()
     assert START == (8, 6, 4)
+
+
+def test_deleting_the_box_chooses_no_other_one(aStage, aLogic):
+    aStage.choose(aStage.options.regionCombo, "roi")
+    (mine,) = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "another")
+
+    slicer.mrmlScene.RemoveNode(mine)
+
+    assert aStage.options.roiSelector.currentNode() is None
+    assert aStage.effect.scriptedEffect.nodeReference("Roi") is None
+
+
+# -- while packages are installed
+
+
+def test_a_second_click_on_run_while_torch_installs_starts_nothing(aStage, aLogic, monkeypatch):
+    import SlicerHost
+
+    installs, enabled = withoutTorch(monkeypatch), []
+
+    def clickAgain():
+        enabled.append(aStage.options.runButton.enabled)
+        run(aStage)
+
+    SlicerHost.meanwhile.append(clickAgain)
+    run(aStage)
+
+    assert (enabled, len(installs), len(aLogic.requests)) == ([False], 1, 1)
+
+
+def test_an_editor_that_loses_its_volume_while_torch_installs_says_so(aStage, aLogic, monkeypatch):
+    import SlicerHost
+
+    withoutTorch(monkeypatch)
+    SlicerHost.meanwhile.append(lambda: slicer.mrmlScene.RemoveNode(aStage.scan))
+    run(aStage)
+
+    assert not aLogic.requests
+    assert "volume" in aStage.status
+
+
+def test_what_is_installed_is_seen_before_the_wait(aStage, aLogic, monkeypatch):
+    import qt
+
+    import SlicerHost
+
+    class Painted(qt.QObject):
+        """Hears whether a label was drawn with its present text."""
+
+        def eventFilter(self, label, event):
+            if event.type() == qt.QEvent.Paint:
+                texts.append(label.text)
+            return False
+
+    withoutTorch(monkeypatch)
+    texts, said = [], []
+    painted = Painted()
+    aStage.options.statusLabel.window().show()
+    aStage.options.statusLabel.installEventFilter(painted)
+    SlicerHost.meanwhile.append(lambda: said.extend(texts))
+    run(aStage)
+    aStage.options.statusLabel.removeEventFilter(painted)
+
+    assert any("Installing PyTorch" in text for text in said)
+
+
+def test_a_double_click_on_run_does_not_cancel_it(aStage, aLogic):
+    slicer.app.setDoubleClickInterval(400)
+    try:
+        run(aStage)
+        run(aStage)
+    finally:
+        slicer.app.setDoubleClickInterval(0)
+
+    assert aStage.proposal.running
+    assert aStage.status != "Stopping."

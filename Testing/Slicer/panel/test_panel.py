@@ -3,7 +3,9 @@ import qt
 import slicer
 from a_panel import choose, openPanel, tick, until
 from a_run import add_volume, logic_with
+from an_installation import withoutTorch
 
+import SlicerHost
 from diffoseg.model.cards import read_card
 
 
@@ -334,3 +336,68 @@ def test_a_run_of_the_effect_is_not_disturbed_and_the_sentence_says_so(panel, ui
 
     assert ui.statusLabel.text.startswith("A run is under way.")
     assert panel.logic.activeRun is run
+
+
+# While packages are installed
+
+
+@pytest.fixture
+def installs(panel, monkeypatch):
+    return withoutTorch(monkeypatch)
+
+
+def test_a_second_click_on_apply_while_torch_installs_starts_nothing(installs, panel, ui):
+    enabled = []
+
+    def clickAgain():
+        enabled.append(ui.applyButton.enabled)
+        ui.applyButton.click()
+
+    SlicerHost.meanwhile.append(clickAgain)
+    ui.applyButton.click()
+    finished(panel)
+
+    assert enabled == [False]
+    assert len(installs) == 1
+    assert panel.parameters.resultSegmentation is not None
+
+
+def test_a_scene_closed_while_torch_installs_ends_in_a_sentence(installs, panel, ui):
+    SlicerHost.meanwhile.append(lambda: slicer.mrmlScene.Clear(False))
+
+    ui.applyButton.click()
+
+    assert panel.logic.activeRun is None
+    assert "volume" in ui.statusLabel.text
+
+
+def test_what_is_chosen_while_torch_installs_is_what_is_run(installs, panel, ui):
+    SlicerHost.meanwhile.append(lambda: tick(panel, "consensus"))
+
+    ui.applyButton.click()
+    parameters = finished(panel)
+
+    assert parameters.resultSegmentation.GetSegmentation().GetNumberOfSegments() == 1
+
+
+def test_a_run_leaves_one_map_in_the_selectors_unless_more_are_asked_for(panel, ui):
+    before = len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+
+    ui.applyButton.click()
+    finished(panel)
+
+    assert not ui.probabilityMapsCheckBox.checked
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == before + 1
+
+
+def test_a_double_click_on_apply_starts_a_run_and_does_not_cancel_it(panel, ui):
+    slicer.app.setDoubleClickInterval(400)
+    try:
+        ui.applyButton.click()
+        ui.applyButton.click()
+        parameters = finished(panel)
+    finally:
+        slicer.app.setDoubleClickInterval(0)
+
+    assert parameters.resultSegmentation is not None
+    assert "cancelled" not in ui.statusLabel.text

@@ -63,7 +63,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     ui.samplesSpinBox.value, ui.stepsSpinBox.value, ui.seedSpinBox.value = 2, 4, 77
     tick(panel, "consensus", "Wider of four")
     choose(ui.deviceComboBox, "cpu")
-    ui.probabilityMapsCheckBox.checked = False
+    ui.probabilityMapsCheckBox.checked = True
     ui.applyButton.click()
     until(lambda: panel.logic.activeRun is None)
     lines = [ui.resultsTable.item(row, 2).text() for row in range(2)]
@@ -74,7 +74,7 @@ def test_a_saved_scene_brings_back_every_choice_and_the_results(panel, tmp_path)
     assert (parameters.samples, parameters.steps, parameters.seed) == (2, 4, 77)
     assert list(parameters.experts) == ["consensus", "Wider of four"]
     assert parameters.device == "cpu"
-    assert not parameters.probabilityMaps
+    assert parameters.probabilityMaps
     assert parameters.inputVolume.GetName() == "CT"
     assert parameters.regionRoi.GetName() == "CT region"
     assert parameters.resultSegmentation.GetSegmentation().GetNumberOfSegments() == 2
@@ -199,3 +199,22 @@ def test_a_panel_that_was_closed_leaves_nothing_behind(volume, monkeypatch):
     gc.collect()
 
     assert [one() for one in left] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("field", "className"),
+    [
+        ("outputSegmentation", "vtkMRMLSegmentationNode"),
+        ("regionSegmentation", "vtkMRMLSegmentationNode"),
+        ("regionRoi", "vtkMRMLMarkupsROINode"),
+    ],
+)
+def test_deleting_what_is_chosen_chooses_nothing_in_its_place(panel, field, className):
+    mine, other = (slicer.mrmlScene.AddNewNodeByClass(className, name) for name in "ab")
+    setattr(panel.parameters, field, mine)
+
+    slicer.mrmlScene.RemoveNode(mine)
+    slicer.app.processEvents()
+
+    assert getattr(panel.parameters, field) is None
+    assert other.GetScene() is not None

@@ -13,6 +13,7 @@ import packaging.requirements  # noqa: F401  (loaded before the tests narrow sys
 import pytest
 import slicer
 
+import SlicerHost
 from diffoseg.errors import CancelledError, DependencyError
 
 PACKAGES = {"torch": "2.6.0+cpu", "safetensors": "0.5.0", "monai": "1.4.0"}
@@ -94,6 +95,7 @@ def pyTorch(site, monkeypatch):
 
         def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
             calls.append((askConfirmation, torchVersionRequirement))
+            SlicerHost.waitForPip()
             site.add("torch", PACKAGES["torch"])
             import torch
 
@@ -223,6 +225,40 @@ def test_slicer_before_5_12_1_is_told_what_is_needed(
         assert f"{version[0]}.{version[1]}" in sentence
 
 
+@pytest.mark.parametrize(
+    ("system", "machine", "told"),
+    [
+        ("darwin", "x86_64", True),  # official Slicer, also on Apple processors
+        ("darwin", "arm64", False),
+        ("linux", "x86_64", False),
+        ("win32", "AMD64", False),
+    ],
+)
+def test_a_slicer_that_no_pytorch_exists_for_is_told_before_anything_is_asked(
+    dependencies, site, pip, pyTorch, monkeypatch, system, machine, told
+):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    reader = Reader(answer=True)
+
+    sentence = dependencies.state().slicerTooOld
+
+    assert (sentence is not None) == told
+    if told:
+        assert "macOS" in sentence
+        with pytest.raises(DependencyError, match="macOS"):
+            dependencies.install(reader.ask, reader.report)
+        assert not reader.questions
+        assert not pyTorch
+
+
+def test_a_torch_that_somebody_built_for_such_a_slicer_will_do(dependencies, fullSite, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+    assert dependencies.state().ready
+
+
 def test_one_question_then_torch_by_its_extension_and_the_rest_by_pip(
     dependencies, site, pip, pyTorch
 ):
@@ -247,6 +283,39 @@ def test_installing_torch_does_not_import_it_here(dependencies, site, pip, pyTor
     dependencies.install(reader.ask, reader.report)
 
     assert "torch" not in sys.modules
+
+
+def test_other_code_may_import_torch_while_it_is_installed(dependencies, site, pip, pyTorch):
+    def another():
+        site.add("torch", PACKAGES["torch"])
+        (site.folder / "torch" / "__init__.py").write_text("")
+        exec("import torch", {"__name__": "AnotherExtension"})
+
+    SlicerHost.meanwhile.append(another)
+    reader = Reader(answer=True)
+
+    dependencies.install(reader.ask, reader.report)
+
+    assert not SlicerHost.meanwhile
+    assert "torch" in sys.modules
+
+
+def test_whoever_starts_something_meanwhile_is_told_to_wait(dependencies, site, pip, pyTorch):
+    reader, told, changes = Reader(answer=True), [], []
+    stop = dependencies.observeInstalling(lambda: changes.append(dependencies.whyWait()))
+
+    def clickAgain():
+        told.append(dependencies.whyWait())
+        with pytest.raises(DependencyError, match="being installed"):
+            dependencies.install(reader.ask, reader.report)
+
+    SlicerHost.meanwhile.append(clickAgain)
+    assert dependencies.install(reader.ask, reader.report)
+    stop()
+
+    assert len(pyTorch) == 1
+    assert told == [changes[0]]
+    assert changes == [told[0], None]
 
 
 def test_pip_may_change_no_package_that_is_there_already(dependencies, site, pip, pyTorch):

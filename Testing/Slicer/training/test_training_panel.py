@@ -8,6 +8,7 @@ import slicer
 from a_panel import choose, live, until
 from a_training import SIZE, a_case, a_mask, a_segmentation, a_volume
 from a_training_panel import aTrainingPanel, cellsOf, enter, lookedAt, pick, select, start
+from an_installation import withoutTorch
 from process_tree import needs_proc
 
 import SlicerHost
@@ -184,10 +185,13 @@ def test_the_selected_case_can_be_put_right_field_by_field(panel, ui):
     assert panel.logic.rows()[0].roi is None
 
 
-def test_a_selector_that_moves_on_by_itself_changes_no_case(three):
+@pytest.mark.parametrize("field", ["volume", "segmentation"])
+def test_deleting_what_a_case_names_chooses_nothing_else_for_it(three, field):
     select(three.ui.casesTable, 1)
-    three.ui.caseVolumeSelector.setCurrentNode(three.logic.rows()[2].volume)
-    assert three.logic.rows()[1].volumeName == "Scan 1"
+    slicer.mrmlScene.RemoveNode(getattr(three.logic.rows()[1], field))
+    live(0.1)
+    assert getattr(three.logic.rows()[1], field) is None
+    assert getattr(three.logic.rows()[2], field) is not None
 
 
 def test_showing_one_case_after_the_other_changes_none_of_them(three):
@@ -648,3 +652,42 @@ def test_a_panel_that_was_closed_leaves_nothing_behind(scene, experts, monkeypat
     gc.collect()
 
     assert [one() for one in left] == [None] * 2
+
+
+# --- while packages are installed
+
+
+def test_a_second_click_on_start_while_torch_installs_starts_nothing(three, monkeypatch):
+    installs, enabled = withoutTorch(monkeypatch), []
+
+    def clickAgain():
+        enabled.append(three.ui.startButton.enabled)
+        three.ui.startButton.click()
+
+    SlicerHost.meanwhile.append(clickAgain)
+    start(three)
+
+    assert (enabled, len(installs)) == ([False], 1)
+    assert [card.name for card in three.logic.library().cards()] == ["Reader A"]
+
+
+def test_a_scene_closed_while_torch_installs_ends_in_a_sentence(three, ui, monkeypatch):
+    withoutTorch(monkeypatch)
+    SlicerHost.meanwhile.append(lambda: slicer.mrmlScene.Clear(False))
+
+    ui.startButton.click()
+
+    assert three.logic.activeTraining is None
+    assert ui.statusLabel.text
+
+
+def test_a_double_click_on_start_teaches_and_does_not_cancel(three, ui):
+    slicer.app.setDoubleClickInterval(400)
+    try:
+        ui.startButton.click()
+        ui.startButton.click()
+    finally:
+        slicer.app.setDoubleClickInterval(0)
+    until(lambda: three.logic.activeTraining is None)
+
+    assert [card.name for card in three.logic.library().cards()] == ["Reader A"]

@@ -145,6 +145,19 @@ def test_a_layout_that_was_chosen_meanwhile_stays(plot):
     assert layout() == other
 
 
+def test_they_are_seen_and_left_also_where_a_view_was_maximised(plot):
+    manager = slicer.app.layoutManager()
+    node = manager.layoutLogic().GetLayoutNode()
+    plot.add(a_point(0))
+    node.AddMaximizedViewNode(manager.sliceWidget("Red").mrmlSliceNode())
+    plot.show()
+    assert node.GetNumberOfMaximizedViewNodes() == 0
+
+    node.AddMaximizedViewNode(manager.plotWidget(0).mrmlPlotViewNode())
+    plot.hide()
+    assert node.GetNumberOfMaximizedViewNodes() == 0
+
+
 def test_without_a_main_window_nothing_is_shown_and_nothing_fails(plot, monkeypatch):
     monkeypatch.setattr(type(slicer.app), "layoutManager", lambda self: None)
     plot.add(a_point(0))

@@ -15,6 +15,8 @@ from a_grid import (
 )
 from a_reading import aPhantomReading, aSegmentationOf, near, pixelsOf
 
+import SlicerHost
+
 
 @pytest.fixture
 def views(scene):
@@ -256,3 +258,66 @@ def test_without_a_main_window_nothing_happens(views, reading, monkeypatch):
     assert not views.showTable(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode"))
     assert not views.gridShown
     views.leaveGrid()
+
+
+def test_a_scene_saved_with_the_grid_opens_as_before_it_where_the_extension_is_missing(
+    views, reading, tmp_path
+):
+    layout = slicer.app.layoutManager().layout
+    views.showGrid(reading.segmentation, reading.volume)
+    shown = seen()
+    file = tmp_path / "scene.mrml"
+
+    SlicerHost.saveScene(file)
+
+    text = file.read_text(encoding="utf-8")
+    assert f'currentViewArrangement="{layout}"' in text
+    assert "KeptOutOfGrid" not in text
+    assert "FormerLayout" not in text
+    assert views.gridShown
+    assert seen() == shown
+    views.leaveGrid()
+    assert slicer.app.layoutManager().layout == layout
+    assert not reading.segmentation.GetDisplayNode().GetViewNodeIDs()
+
+
+# --- a maximised view ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def maximized(scene):
+    """Slicer's button in a view's bar, which a change of the arrangement alone does not undo."""
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(
+        manager.sliceWidget("Red").mrmlSliceNode()
+    )
+
+
+def seen():
+    return [view.node.GetLayoutName() for view in slicer.app.layoutManager().shownViews()]
+
+
+def test_the_grid_is_seen_also_where_a_view_was_maximised(views, reading, maximized):
+    views.showGrid(reading.segmentation, reading.volume)
+
+    assert all(name.startswith("DiffOSeg") for name in seen())
+
+
+def test_leaving_the_grid_is_seen_also_where_a_cell_was_maximised(views, reading):
+    views.showGrid(reading.segmentation, reading.volume)
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(
+        manager.sliceWidget("DiffOSeg1").mrmlSliceNode()
+    )
+
+    views.leaveGrid()
+
+    assert not any(name.startswith("DiffOSeg") for name in seen())
+
+
+def test_the_table_is_seen_also_where_a_view_was_maximised(views, reading, maximized):
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "volumes")
+
+    views.showTable(table)
+
+    assert len(seen()) > 1

@@ -367,3 +367,14 @@ def test_the_table_is_shown_in_slicers_own_layout_for_it(views, reading):
     selected = slicer.app.applicationLogic().GetSelectionNode().GetActiveTableID()
     assert selected == table.GetID()
     assert not views.gridShown
+
+
+def test_the_table_is_in_its_view_also_the_first_time(views, reading):
+    for view in slicer.util.getNodesByClass("vtkMRMLTableViewNode"):
+        slicer.mrmlScene.RemoveNode(view)  # as in a Slicer that has just started
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "volumes")
+
+    assert views.showTable(table)
+
+    [view] = slicer.util.getNodesByClass("vtkMRMLTableViewNode")
+    assert view.GetTableNodeID() == table.GetID()
