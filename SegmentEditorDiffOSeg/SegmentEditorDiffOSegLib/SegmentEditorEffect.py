@@ -63,8 +63,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "Let DiffOSeg draw the selected segment in the style of an expert.<p>Choose whose"
             " style and where to look, then press <b>Run</b>. The result is a preview; the segment"
             " is not changed. Drag the <b>threshold</b>: the preview follows. Then <b>Apply</b> it"
-            " or <b>Discard</b> it.<p>The result acts inside the region only, and respects masking"
-            " and the overwrite mode. It is a prediction in an expert's style, not that expert's"
+            " or <b>Discard</b> it.<p>The result acts inside the region only, and respects masking."
+            " Where <b>Modify other segments</b> is <i>Overwrite all</i>, which is Slicer's"
+            " default, it takes from other segments what it draws; <i>Allow overlap</i> leaves them"
+            " alone. It is a prediction in an expert's style, not that expert's"
             " opinion."
         )
 

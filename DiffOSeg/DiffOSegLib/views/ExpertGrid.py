@@ -117,7 +117,7 @@ class Save:
         with _quietly(node):
             node.RemoveAttribute(_FORMER_LAYOUT)
             node.SetViewArrangement(int(self._former))
-        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
+        for display in _restrictable():
             kept = display.GetAttribute(_KEPT_OUT)
             if kept and kept == _joined(display.GetViewNodeIDs()):
                 self._keptOut[display.GetID()] = kept
@@ -179,11 +179,17 @@ def _takeAway() -> None:
     """Remove what the grid draws and let the reader's drawings be shown everywhere again."""
     for shadow in Shadows.shadows(_GRID):
         Shadows.remove(shadow)
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
+    for node in _restrictable():
         if node.GetAttribute(_KEPT_OUT):
             if node.GetAttribute(_KEPT_OUT) == _joined(node.GetViewNodeIDs()):
                 node.RemoveAllViewNodeIDs()  # else the reader has changed it meanwhile
             node.RemoveAttribute(_KEPT_OUT)
+
+
+def _restrictable() -> "Iterator[slicer.vtkMRMLDisplayNode]":
+    """Yield what would be in the cells too: drawings, and boxes, whose dot lies on the lesion."""
+    for className in ("vtkMRMLSegmentationDisplayNode", "vtkMRMLMarkupsROIDisplayNode"):
+        yield from slicer.util.getNodesByClass(className)
 
 
 def _emptyViews() -> None:
@@ -201,7 +207,7 @@ def _keepOthersOut(cells: list[Cell]) -> None:
     """Restrict the display nodes that are shown in all views to those that are not cells."""
     tags = {cell.tag for cell in cells}
     others = [view.GetID() for view in _allViews() if view.GetLayoutName() not in tags]
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
+    for node in _restrictable():
         if not node.GetViewNodeIDs():
             for viewID in others:
                 node.AddViewNodeID(viewID)

@@ -231,3 +231,14 @@ def test_the_modules_own_test_passes(aStage):
 
 def test_the_region_of_these_tests_holds_all_that_is_drawn():
     assert RESULT[INSIDE].sum() == RESULT.sum() > 0
+
+
+def test_the_help_says_what_becomes_of_other_segments_by_slicers_default(aDrawnStage):
+    stage = aDrawnStage
+    stage.node.SetOverwriteMode(stage.node.OverwriteAllSegments)
+    before = stage.voxels("organ").sum()
+
+    stage.apply("replace")
+
+    assert stage.voxels("organ").sum() < before
+    assert "Overwrite all" in stage.effect.helpText()

@@ -281,6 +281,20 @@ def test_a_scene_saved_with_the_grid_opens_as_before_it_where_the_extension_is_m
     assert not reading.segmentation.GetDisplayNode().GetViewNodeIDs()
 
 
+def test_the_box_is_not_drawn_over_the_lesion_in_the_cells(views, reading):
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Box")
+    roi.CreateDefaultDisplayNodes()
+    views.showGrid(reading.segmentation, reading.volume)
+
+    shown = [
+        view.GetID() for view in cells() if roi.GetDisplayNode().IsDisplayableInView(view.GetID())
+    ]
+
+    assert not shown
+    views.leaveGrid()
+    assert not roi.GetDisplayNode().GetViewNodeIDs()
+
+
 # --- a maximised view ------------------------------------------------------------------------
 
 
