@@ -35,7 +35,7 @@ def drop(widget: Any, things: Iterable[Any]) -> bool:
 def _takeOut(things: Iterable[Any]) -> None:
     """Delete what was dragged, as a tree view does after each move that was accepted."""
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
-    for thing in things:
+    for thing in (thing for thing in things if not isinstance(thing, Path)):
         isNode = isinstance(thing, slicer.vtkMRMLNode)
         item = hierarchy.GetItemByDataNode(thing) if isNode else thing
         hierarchy.RemoveItem(item, True, True)

@@ -105,10 +105,10 @@ def test_a_dropped_node_is_named_as_slicers_tree_names_it():
     assert watching.urls == [f"mrml://scene/subjecthierarchy/item?id={item}", "file:///tmp"]
 
 
-def test_a_drop_that_is_taken_as_a_move_is_an_error():
-    watching = Watching(asMove=True)
-    with pytest.raises(AssertionError, match="out of Slicer's tree"):
-        SlicerHost.drop(watching.target, [1])
+def test_a_drop_that_is_taken_as_a_move_takes_the_node_out_of_slicers_tree():
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Scan")
+    assert SlicerHost.drop(Watching(asMove=True).target, [node])
+    assert node.GetScene() is None
 
 
 def test_what_nobody_takes_is_told():
