@@ -43,7 +43,7 @@ def segment(arguments: Namespace) -> None:
         model = model.with_experts([load_expert(file) for file in arguments.expert_file])
     experts = chosen_experts(arguments.experts, model)
     volume = read_volume(arguments.volume, series=arguments.series)
-    region = read_region(arguments.region, volume) if arguments.region else None
+    region = None if arguments.region is None else read_region(arguments.region, volume)
     asked = ("samples", "steps", "seed", "preset", "renewal", "presence")
     options = {name: getattr(arguments, name) for name in asked}
     comparison = _draw(arguments.device, model, volume, region, experts, **options)
@@ -70,9 +70,11 @@ def demo(arguments: Namespace) -> None:
 
 def import_checkpoint(arguments: Namespace) -> None:
     """Turn a checkpoint of the research code into a model file, running no code it may carry."""
+    from ..model.cards import require_free
     from ..model.research_checkpoint import import_research_checkpoint
     from ..model.stored import save_model
 
+    require_free(arguments.out)
     names = names_in(arguments.experts) if arguments.experts else None
     model = import_research_checkpoint(
         arguments.checkpoint, image_channels=arguments.image_channels, expert_names=names

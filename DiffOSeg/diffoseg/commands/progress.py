@@ -24,6 +24,7 @@ class Progress:
         self._started = self._last_line = time.monotonic()
         self._bar: tqdm | None = None
         self._first: tuple[float, int] | None = None  # when which step was the first one shown
+        self._last = (0, 0)  # steps done, and in all
 
     def __enter__(self) -> "Progress":
         return self
@@ -62,8 +63,10 @@ class Progress:
 
     def _print(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if self._first is None:
-            self._first = now, done
+        last_done, last_total = self._last
+        if self._first is None or done < last_done or total > last_total:
+            self._first = now, done  # a count that begins anew has a pace of its own
+        self._last = done, total
         wait = _QUIET_SECONDS if self._last_line == self._started else _LINE_SECONDS
         if now - self._last_line < wait or not total:
             return

@@ -77,6 +77,18 @@ class ModelCard:
         return replace(self, panel=self.panel.joined_by([card.expert for card in cards]))
 
 
+def require_free(path: Path) -> None:
+    """Raise InputError where a model is to be written over a file that is no model of ours."""
+    if not path.exists():
+        return
+    try:
+        read_card(path)
+    except WeightsError:
+        raise InputError(
+            f"{path.name} is there already and is no model of DiffOSeg. Give another name."
+        ) from None
+
+
 def available_models() -> dict[str, Path]:
     """Return the models that come with the program or lie in one's own folders, name to file."""
     own = filter(None, os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep))

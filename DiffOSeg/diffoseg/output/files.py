@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,19 @@ RESULT = "result.json"
 _FORMAT = "diffoseg-result"
 _FORMAT_VERSION = 1
 _PROBE_BYTES = 1 << 20
+_NAMES = (  # of the files of a result
+    *("segmentation.seg.nrrd", "probability_*.nrrd", "disagreement.nrrd", "volumes.csv"),
+    *("comparison.png", "report.html", "timings.json", RESULT),
+)
 
 
 def prepare_folder(folder: Path) -> None:
     """Check, before a long run, that a result can be written; leaves nothing behind.
 
-    Raises InputError where the folder cannot be made or written, or its disk is full.
+    Raises InputError where the folder cannot be made or written, its disk is full, or a file that
+    no former result lists is in the way.
     """
+    _require_ours(folder)
     with _made(folder), tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(bytes(_PROBE_BYTES))
         probe.flush()
@@ -57,8 +64,8 @@ def prepare_folder(folder: Path) -> None:
 def write_results(comparison: Comparison, volume: Volume, folder: Path) -> tuple[ExpertRow, ...]:
     """Write every file of a result and return its table.
 
-    A former result in the folder is replaced once all new files are complete; other files in it
-    are left alone. The same comparison gives the same bytes, but for ``timings.json``.
+    A former result in the folder is replaced once all new files are complete; no other file in it
+    ever is. The same comparison gives the same bytes, but for ``timings.json``.
 
     Args:
         comparison: what is written.
@@ -66,8 +73,10 @@ def write_results(comparison: Comparison, volume: Volume, folder: Path) -> tuple
         folder: made where it does not exist.
 
     Raises:
-        InputError: the folder cannot be written or its disk is full; it is then as it was before.
+        InputError: the folder cannot be written, its disk is full, or a file that no former result
+            lists is in the way; it is then as it was before.
     """
+    _require_ours(folder)
     rows = table(comparison, volume)
     with _made(folder), tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as hidden:
         part = Path(hidden) / "result"
@@ -255,12 +264,29 @@ def _move_in(part: Path, folder: Path) -> None:
         raise
 
 
+def _require_ours(folder: Path) -> None:
+    """Refuse a folder where a file that is not of a former result has the name of one of ours.
+
+    Names that differ in case alone are one name on Windows and macOS.
+    """
+    if not folder.is_dir():
+        return
+    ours = {name.casefold() for name in _files_of(folder)}
+    for path in sorted(folder.iterdir()):
+        name = path.name.casefold()
+        if name not in ours and any(fnmatch(name, pattern) for pattern in _NAMES):
+            raise InputError(
+                f"The output folder holds {path.name}, which is of no earlier result and would be"
+                " replaced. Choose another folder, or move it away."
+            )
+
+
 def _files_of(folder: Path) -> list[str]:
     """Return the names of a former result's files in a folder, none where there is none."""
     try:
         content = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         ours = content["format"] == _FORMAT
-        names = [str(name) for name in content["files"]] if ours else []
+        names = [RESULT, *(str(name) for name in content["files"])] if ours else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [name for name in names if Path(name).name == name]

@@ -39,6 +39,7 @@ _TAGS = [
     "ImageOrientationPatient",
     "SamplesPerPixel",
     "NumberOfFrames",
+    "PhotometricInterpretation",
 ]
 
 
@@ -54,6 +55,7 @@ class SliceHeader:
     modality: str
     scout: bool
     flat: bool  # one frame of one value per pixel
+    inverted: bool  # shown bright where the values are low, which changes no value
     shape: tuple[int, int]  # rows, columns
     spacing: tuple[float, ...]  # mm between rows, between columns
     thickness: float
@@ -158,6 +160,7 @@ def _slice(path: Path, tags: Any) -> SliceHeader:
         scout="LOCALIZER" in (tags.get("ImageType") or ()),
         flat=int(tags.get("SamplesPerPixel") or 1) == 1
         and int(tags.get("NumberOfFrames") or 1) == 1,
+        inverted=str(tags.get("PhotometricInterpretation") or "").strip() == "MONOCHROME1",
         shape=(int(tags.Rows), int(tags.Columns)),
         spacing=tuple(_numbers(tags, "PixelSpacing")),
         thickness=float(tags.get("SliceThickness") or 0),
@@ -281,6 +284,12 @@ def _slice_spacing(stack: Sequence[SliceHeader], name: str) -> float:
             f"{name} lacks slices: two are {steps.max():.4g} mm apart and most {usual:.4g} mm."
             " Export the complete series."
         )
+    off = float(np.abs(places - places[-1] / (len(stack) - 1) * np.arange(len(stack))).max())
+    if off > _UNEVEN * usual:
+        raise InputError(
+            f"{name} has slices that lie up to {off:.2g} mm from an even grid, with steps from"
+            f" {steps.min():.4g} to {steps.max():.4g} mm. Resample it to even steps first."
+        )
     aside = np.linalg.norm(offsets - places[:, None] * normal, axis=1)
     if (aside > _ASKEW * places + 0.05).any():
         raise InputError(
@@ -293,9 +302,29 @@ def read_plane(image: SliceHeader) -> np.ndarray:
     """Return the pixels of one slice, (rows, columns), rescaled; InputError where damaged."""
     import SimpleITK as sitk  # noqa: N813
 
+    if image.inverted:
+        return _stored_plane(image)
     try:
         with quiet_itk():
             read = sitk.ReadImage(str(image.path), sitk.sitkFloat32)
         return sitk.GetArrayFromImage(read).reshape(image.shape)
     except (RuntimeError, ValueError):
         raise InputError(f"{image.path.name} is damaged. Copy it again.") from None
+
+
+def _stored_plane(image: SliceHeader) -> np.ndarray:
+    """Return stored values times slope plus intercept by pydicom: ITK would invert MONOCHROME1."""
+    import pydicom
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stored = pydicom.dcmread(image.path)
+            slope = float(stored.get("RescaleSlope", 1))
+            plane = stored.pixel_array * slope + float(stored.get("RescaleIntercept", 0))
+        return plane.astype(np.float32).reshape(image.shape)
+    except Exception:  # pydicom raises nearly anything for what it cannot unpack
+        raise InputError(
+            f"{image.path.name} is stored as a negative (MONOCHROME1) and cannot be unpacked."
+            " Export it uncompressed."
+        ) from None

@@ -395,6 +395,27 @@ def test_progress_in_a_file_is_a_line_now_and_then_with_the_time_left(monkeypatc
     ]
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # (seconds, done, in all): a search, then the sampling, of which less turns out to be needed
+        [(0, 300, 384), (3, 384, 384), (20, 288, 27936), (40, 296, 21378), (60, 21378, 21378)],
+        [(0, 10, 20), (20, 20, 20), (40, 5, 10), (60, 9, 10)],
+        [(0, 10, 20), (20, 15, 40), (40, 30, 40)],
+    ],
+)
+def test_the_time_left_starts_anew_with_the_count_and_is_never_below_nothing(monkeypatch, steps):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    progress = Progress(stream)
+    for now, done, total in steps:
+        clock[0] = now
+        progress(done, total, "working")
+    assert "-" not in stream.getvalue()
+    assert " of " in stream.getvalue()
+
+
 def test_the_time_left_of_a_resumed_run_counts_only_the_steps_it_saw(monkeypatch):
     clock = iter([0.0, 100.0, 200.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
@@ -429,3 +450,21 @@ def test_progress_at_a_terminal_keeps_its_bar_when_less_is_left_to_do_than_was_f
     progress(1, 30, "Expert 1")  # a search is over, the sampling begins
     assert progress._bar is not bar
     progress._bar.close()
+
+
+def test_an_empty_region_is_not_the_whole_volume(a_scan, tmp_path, capsys):
+    out = ["--samples", "1", "--out", str(tmp_path / "out")]
+    assert main(["segment", str(a_scan), "--region", "", *out]) == 2
+    assert "egion" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_not_replaced_by_what_is_made_of_it(tmp_path, capsys):
+    checkpoint = tmp_path / "ck.pt"
+    checkpoint.write_bytes(b"weights of months")
+    channels = ["--image-channels", "1"]
+    for name in ("ck.pt", "notes.txt"):
+        (tmp_path / "notes.txt").write_bytes(b"mine")
+        assert main(["import", str(checkpoint), str(tmp_path / name), *channels]) == 2
+        assert "is no model of DiffOSeg" in capsys.readouterr().err
+    assert checkpoint.read_bytes() == b"weights of months"
+    assert (tmp_path / "notes.txt").read_bytes() == b"mine"

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,7 +172,8 @@ def test_a_tampered_former_result_removes_nothing_outside_the_folder(tmp_path, h
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "result.json").write_text(f'{{"format": "diffoseg-result", "files": {hostile}}}')
-    write_results(a_comparison(("Solo",), 1), a_volume(), folder)
+    with suppress(InputError):  # a result.json that says nothing is taken for somebody else's
+        write_results(a_comparison(("Solo",), 1), a_volume(), folder)
     assert precious.read_text() == "keep"
 
 
@@ -264,3 +266,25 @@ def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="'out' cannot be written"):
         prepare_folder(tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["segmentation.seg.nrrd", "Segmentation.seg.nrrd", "report.html", "REPORT.HTML",
+     "probability_mine.nrrd", "volumes.csv", "result.json"],
+)  # fmt: skip
+def test_a_file_of_somebody_else_is_never_replaced(tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(InputError, match="of no earlier result"):
+        prepare_folder(tmp_path)
+    with pytest.raises(InputError, match=name):
+        write_results(a_comparison(), a_volume(), tmp_path)
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_a_former_result_is_replaced_and_what_else_is_there_stays(tmp_path):
+    (tmp_path / "scan.nrrd").write_bytes(b"mine")
+    write_results(a_comparison(), a_volume(), tmp_path)
+    prepare_folder(tmp_path)
+    write_results(a_comparison(), a_volume(), tmp_path)
+    assert (tmp_path / "scan.nrrd").read_bytes() == b"mine"
