@@ -18,6 +18,7 @@ from ..output.seg_nrrd import read_seg_nrrd
 from ..reading.image_file import read_image
 from ..reading.scan import read_volume
 from ..space.geometry import Box, Geometry
+from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
 from ..space.volume import Volume, geometry_of
 from .case import Case
@@ -32,7 +33,7 @@ class DataEntry:
 
     Attributes:
         image: a scan in any form that ``reading`` reads.
-        label: a .seg.nrrd file, or a mask whose voxels above or below 0 are marked.
+        label: a .seg.nrrd file, or a mask of one label; see ``space.mask_values``.
         drawn: by segment's name, the expert; "" as a segment is the file's only mask, "" as an
             expert whoever the list is read for.
         region: where the experts looked, LPS mm; None is around everything that is marked.
@@ -79,7 +80,7 @@ def _read_case(entries: Sequence[DataEntry]) -> Case:
     masks: dict[str, np.ndarray] = {}
     notes = list(volume.notes)
     for entry in entries:
-        for expert, drawn, grid in _drawings(entry):
+        for expert, drawn, grid in _drawings(entry, notes):
             mask = _on_volume(drawn, grid, volume, notes)
             masks[expert] = masks[expert] | mask if expert in masks else mask
     return Case(
@@ -91,13 +92,13 @@ def _read_case(entries: Sequence[DataEntry]) -> Case:
     )
 
 
-def _drawings(entry: DataEntry) -> Iterator[tuple[str, np.ndarray, Geometry]]:
-    """Yield expert, mask and its grid for all that an entry says was drawn."""
+def _drawings(entry: DataEntry, notes: list[str]) -> Iterator[tuple[str, np.ndarray, Geometry]]:
+    """Yield expert, mask and its grid for all that an entry says was drawn; adds notes."""
     name = entry.label.name
     if not name.lower().endswith(".seg.nrrd"):
         if any(entry.drawn):
             raise InputError(f"{name} holds no named segments. Give a .seg.nrrd file.")
-        array, grid = _only_mask(entry.label)
+        array, grid = _only_mask(entry.label, notes)
         yield entry.drawn[""], array, grid
         return
     found, grid = read_seg_nrrd(entry.label)
@@ -113,14 +114,13 @@ def _drawings(entry: DataEntry) -> Iterator[tuple[str, np.ndarray, Geometry]]:
         yield expert, found[segment or next(iter(found))], grid
 
 
-def _only_mask(path: Path) -> tuple[np.ndarray, Geometry]:
+def _only_mask(path: Path, notes: list[str]) -> tuple[np.ndarray, Geometry]:
     import SimpleITK as sitk  # noqa: N813
 
     image = read_image(path)
-    array = sitk.GetArrayViewFromImage(image)
-    if array.dtype.kind == "c" or not np.isfinite(array).all():
-        raise InputError(f"Some voxels of {path.name} are no numbers. Give a mask.")
-    return array != 0, geometry_of(image)
+    mask, note = marked_by(sitk.GetArrayViewFromImage(image), path.name)
+    notes += [note] if note else []
+    return mask, geometry_of(image)
 
 
 def _on_volume(drawn: np.ndarray, grid: Geometry, volume: Volume, notes: list[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..space.geometry import Box
+from ..space.mask_values import marked_by
 from ..space.volume import Volume, geometry_of
 from .image_file import is_image_file, read_image
 
@@ -18,8 +19,8 @@ def read_region(text_or_path: str | Path, volume: Volume) -> Box:
     """Return the box, LPS mm, of a region of a volume.
 
     Args:
-        text_or_path: "x0,x1,y0,y1,z0,z1" in LPS mm; or a mask file, whose voxels above or below 0
-            the box holds just so; or an ROI saved by Slicer (.mrk.json), turned or not.
+        text_or_path: "x0,x1,y0,y1,z0,z1" in LPS mm; or a mask file of one label, or of segments,
+            that the box holds just so; or an ROI saved by Slicer (.mrk.json), turned or not.
         volume: that the region is of; the mask's grid need not be the same.
 
     Raises:
@@ -41,7 +42,13 @@ def _box_of_mask(path: Path) -> Box:
 
     image = read_image(path, components=True)  # a layer per segment in a .seg.nrrd
     array = sitk.GetArrayFromImage(image)
-    marked = np.argwhere((array if array.ndim == 3 else array.any(-1)) != 0)
+    if path.name.lower().endswith(".seg.nrrd"):  # whose labels are segments: all of them
+        mask = array != 0 if array.ndim == 3 else array.any(-1)
+    elif array.ndim > 3:
+        raise InputError(f"{path.name} has several values per voxel. Give a mask with one.")
+    else:
+        mask, _ = marked_by(array, path.name)
+    marked = np.argwhere(mask)
     if not len(marked):
         raise InputError(f"The mask {path.name} is empty. Mark at least one voxel.")
     first, last = marked.min(0)[::-1], marked.max(0)[::-1]

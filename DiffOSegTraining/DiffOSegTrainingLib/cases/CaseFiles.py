@@ -12,6 +12,7 @@ from slicer.util import arrayFromVolume, loadSegmentation, loadVolume
 from diffoseg.cohorts.datalist import DataEntry
 from diffoseg.errors import InputError
 from diffoseg.space.geometry import Box
+from diffoseg.space.mask_values import marked_by
 from DiffOSegLib.scene.SceneInputs import checkVolume
 
 from .CaseRows import CaseRow
@@ -115,13 +116,16 @@ def _segmentation(path: Path) -> "slicer.vtkMRMLSegmentationNode":
 def _fromMask(
     maskNode: "slicer.vtkMRMLScalarVolumeNode", path: Path
 ) -> "slicer.vtkMRMLSegmentationNode":
-    """Return a segmentation with all that is not 0 as its one segment."""
+    """Return a segmentation with the mask's one label as its one segment.
+
+    Raises InputError where the values can mean several things.
+    """
     name = maskNode.GetName()
+    mask, _note = marked_by(arrayFromVolume(maskNode), path.name)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(maskNode)
     segmentID = node.GetSegmentation().AddEmptySegment("", name, _COLOR)
-    mask = arrayFromVolume(maskNode) != 0
     if mask.ndim == 3 and mask.any():
         slicer.util.updateSegmentBinaryLabelmapFromArray(
             mask.astype(np.uint8), node, segmentID, maskNode
