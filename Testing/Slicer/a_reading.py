@@ -25,9 +25,11 @@ class Reading:
     masks: dict[str, np.ndarray]
 
 
-def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -> Reading:
+def aPhantomReading(
+    size: tuple[int, int, int] = (12, 96, 96), index: int = 0, kind: str = CROSSING, seed: int = 0
+) -> Reading:
     """Return a phantom with the consensus and four experts; ``size`` is (K, J, I)."""
-    cohort, case, spread = _phantom(size, index)
+    cohort, case, spread = _phantom(size, index, kind, seed)
     masks = dict(case.masks)
     share = np.mean(list(masks.values()), axis=0)
     masks = {"Consensus": share >= 0.5} | masks
@@ -47,9 +49,9 @@ def aPhantomReading(size: tuple[int, int, int] = (12, 96, 96), index: int = 0) -
 
 
 @cache
-def _phantom(size, index):
+def _phantom(size, index, kind, seed):
     """Return a cohort, one case of it, and by how much the experts' probabilities differ."""
-    cohort = PhantomCohort(size=size, kind=CROSSING)
+    cohort = PhantomCohort(size=size, kind=kind, seed=seed)
     probabilities = [drawn.mean(axis=0) for drawn in cohort.case_truth(index, _DRAWS).values()]
     return cohort, cohort[index], np.std(probabilities, axis=0)
 

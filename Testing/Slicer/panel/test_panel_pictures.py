@@ -14,6 +14,8 @@ from a_picture import WIDTH, cutOff, fitted, saveBesideViews
 from a_reading import aPhantomReading
 
 import SlicerHost
+from diffoseg.cohorts.kinds import NODULES
+from diffoseg.commands.demo import SEED
 
 KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
 
@@ -32,7 +34,8 @@ def panel(host):
 
     SlicerHost.clear()
     patched = pytest.MonkeyPatch()
-    reading = aPhantomReading((24, 160, 160), index=3)
+    # The demo's nodule.
+    reading = aPhantomReading((40, 160, 160), index=22, kind=NODULES, seed=SEED)
     reading.volume.SetAttribute("DICOM.Modality", "CT")
     for node in (reading.segmentation, reading.disagreement):
         slicer.mrmlScene.RemoveNode(node)
