@@ -209,11 +209,19 @@ def slowness():
     return (time.perf_counter() - begun) / (time.process_time() - used)
 
 
+def hasSamples(segmentation):
+    """Whether the first answer is there with its samples, and not as an outline alone."""
+    from DiffOSegLib.scene.SegmentTags import tagOf
+
+    segment = segmentation.GetSegmentation().GetNthSegment(0)
+    return segment is not None and tagOf(segment, "DiffOSeg.Samples") not in ("", "0", None)
+
+
 def test_cancel_stops_within_two_seconds_and_keeps_who_has_finished(reading):
     former = reading.results
     reading.ui.samplesSpinBox.value = 12
     reading.ui.applyButton.click()
-    waitInEventLoop(lambda: reading.results is not former)
+    waitInEventLoop(lambda: reading.results is not former and hasSamples(reading.results))
     begun = time.perf_counter()
     reading.ui.applyButton.click()
     reading.untilOver()

