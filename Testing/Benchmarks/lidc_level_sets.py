@@ -9,16 +9,14 @@ readers' own: how rough a border is, in how many parts a drawing falls, how ofte
 the law of the nodule's volume is met (CRPS, ml).
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import numpy as np
 from contourpy import contour_generator
-from lidc_readers import SEEN_BY_NO_TRAINING, Seen, held_out
+from lidc_readers import SEEN_BY_NO_TRAINING, Seen, held_out, parser_of
 from lidc_strips import SPACING_MM
 from scipy.ndimage import distance_transform_edt, label
 
@@ -26,6 +24,7 @@ from diffoseg.comparison.overlap import overlap
 from diffoseg.evaluation.intervals import Estimate, interval, patient_weights
 from diffoseg.evaluation.metrics import generalized_energy_distance
 from diffoseg.evaluation.phantoms import ModelPredictor
+from diffoseg.evaluation.reader_volumes import crps
 from diffoseg.model.model import load_model
 from diffoseg.model.presets import LEVEL_SET
 
@@ -44,12 +43,7 @@ MEASURES = {
 
 def main() -> int:
     """Score both methods and the readers, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("strips", type=Path)
-    parser.add_argument("model", nargs="?")
-    parser.add_argument("--every", type=int, default=1, help="every how many nodules (default: 1)")
-    parser.add_argument("--samples", type=int, default=16)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__).parse_args()
     model = load_model(arguments.model)
     methods = {
         "samples": ModelPredictor(model),
@@ -74,10 +68,10 @@ def main() -> int:
 
 def _scored(masks: np.ndarray, seen: Seen, readers: bool) -> Iterator[tuple[str, float]]:
     """Yield (measure, value) of drawings (n, S, e, e) of one nodule."""
-    voxel_ml = SPACING_MM**2 * seen.nodule.slice_mm / 1000
+    voxel_ml = SPACING_MM**2 * abs(seen.nodule.slice_mm) / 1000
     if not readers:
         volumes = masks.sum((1, 2, 3)) * voxel_ml
-        yield "volume CRPS", _crps(volumes, seen.drawings.sum((1, 2, 3)) * voxel_ml)
+        yield "volume CRPS", crps(volumes, seen.drawings.sum((1, 2, 3)) * voxel_ml)
     for index in np.flatnonzero(seen.drawings.any((0, 2, 3))):
         drawn = masks[:, index]
         if not readers:
@@ -107,12 +101,6 @@ def _cross(first: np.ndarray, second: np.ndarray) -> bool:
         SPACING_MM * distance_transform_edt(~other)[mask].max() > _DEEP_MM
         for mask, other in ((first, second), (second, first))
     )
-
-
-def _crps(drawn: np.ndarray, true: np.ndarray) -> float:
-    """Return the mean of E|X - y| - E|X - X'| / 2 over true values y, by the unbiased statistic."""
-    between = np.abs(drawn[:, None] - drawn[None]).sum() / (len(drawn) * (len(drawn) - 1))
-    return float(np.abs(drawn[:, None] - true).mean() - between / 2)
 
 
 def _estimate(scores: list[tuple[str, float]]) -> Estimate:

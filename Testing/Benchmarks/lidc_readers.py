@@ -40,13 +40,19 @@ class Seen:
     drawings: np.ndarray
 
 
-def main() -> int:
-    """Score and print; with --out, keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Return what reads the strips, the model, and how many nodules and samples."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("strips", type=Path)
     parser.add_argument("model", nargs="?")
     parser.add_argument("--every", type=int, default=1, help="every how many nodules (default: 1)")
     parser.add_argument("--samples", type=int, default=16)
+    return parser
+
+
+def main() -> int:
+    """Score and print; with --out, keep the numbers."""
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     model = load_model(arguments.model)

@@ -84,7 +84,7 @@ class SceneResults:
         self._size = _sizeOf(volumeNode)
         self._lattice = ijkToRas(volumeNode)  # in the space of the segmentation
         self._segments: dict[str, slicer.vtkSegment] = {}
-        self._unfinished: dict[str, float] = {}  # outlines' levels
+        self._unfinished: dict[str, tuple[Any, int]] = {}  # outlines' voxels as they came
         self.warnings: list[str] = []
         self._abandoned = False
 
@@ -110,7 +110,7 @@ class SceneResults:
             yield
         if not self._gone():
             self._addSegment(mask, outline)
-            self._unfinished[outline["expert"]] = outline["level"]
+            self._unfinished[outline["expert"]] = _voxelsOf(self._segments[outline["expert"]])
 
     def addExpert(self, result: Message, folder: Path) -> Iterator[None]:
         """Add one answer, step by step: its segment, and its probability map where asked for.
@@ -218,9 +218,9 @@ class SceneResults:
     def _completed(self, mask: np.ndarray, result: Message) -> bool:
         """Bring the segment of an outline to what is known now; False where there is none.
 
-        Its voxels, which the reader may have edited, are left alone where they are still right.
+        What the reader has edited meanwhile is the reader's, and stays.
         """
-        level = self._unfinished.pop(result["expert"], None)
+        came = self._unfinished.pop(result["expert"], None)
         segment, node = self._segments.get(result["expert"]), self.segmentationNode
         if segment is None or node is None or node.GetScene() is None:
             return False
@@ -228,19 +228,22 @@ class SceneResults:
         if not segmentation.GetSegmentIdBySegment(segment):
             return False
         with slicer.util.NodeModify(node):
-            if level != result["level"]:
+            if _voxelsOf(segment) == came:
                 segment.AddRepresentation(LABELMAP, self._labelmap(mask))
             self._tag(segmentation, segment, result)
         return True
 
     def _dropUnfinished(self) -> None:
-        """Take away outlines whose samples never came: the table knows nothing of them."""
+        """Take away outlines whose samples never came, but for those that the reader has edited."""
         node = self.segmentationNode
-        for expert in self._unfinished:
-            segment = self._segments.pop(expert)
-            if node is not None and node.GetScene() is not None:
-                segmentation = node.GetSegmentation()
-                segmentation.RemoveSegment(segmentation.GetSegmentIdBySegment(segment))
+        for expert, came in self._unfinished.items():
+            segment = self._segments[expert]
+            if node is None or node.GetScene() is None or _voxelsOf(segment) != came:
+                continue
+            del self._segments[expert]
+            segmentation = node.GetSegmentation()
+            if segmentID := segmentation.GetSegmentIdBySegment(segment):
+                segmentation.RemoveSegment(segmentID)
         self._unfinished.clear()
 
     def _tag(self, segmentation: Any, segment: slicer.vtkSegment, result: Message) -> None:
@@ -336,6 +339,12 @@ class SceneResults:
         with slicer.util.NodeModify(node):  # one event, however many tags
             for segment in self._segments.values():
                 addTags(segment, tags)
+
+
+def _voxelsOf(segment: slicer.vtkSegment) -> tuple[Any, int]:
+    """Return a segment's labelmap and when it was last changed; not the same after any edit."""
+    labelmap = segment.GetRepresentation(LABELMAP)
+    return labelmap, labelmap.GetMTime() if labelmap is not None else 0
 
 
 def _sizeOf(volumeNode: slicer.vtkMRMLVolumeNode) -> tuple[int, int, int] | None:

@@ -26,7 +26,7 @@ from ..output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from ..reading.image_file import read_image
 from ..space.geometry import Box, Geometry
 from ..space.same_grid import SharedGrid
-from ..space.volume import Volume, geometry_of, image_of
+from ..space.volume import Volume, geometry_of, image_of, write_image
 from .case import Case
 
 INDEX = "cohort.json"
@@ -174,8 +174,6 @@ def write_case(root: Path, case: Case, experts: ExpertPanel) -> CaseEntry:
     Raises:
         InputError: the name is not safe for a folder, a mask is missing, or writing fails.
     """
-    import SimpleITK as sitk  # noqa: N813
-
     _require_safe(case.name)
     if set(case.masks) != set(experts.names):
         raise InputError(f"Case {case.name} needs one mask of each of {', '.join(experts.names)}.")
@@ -183,12 +181,12 @@ def write_case(root: Path, case: Case, experts: ExpertPanel) -> CaseEntry:
     with replacing(folder / IMAGE) as part:
         folder.mkdir(parents=True, exist_ok=True)
         image = image_of(_compact(case.volume.array), case.volume.geometry)
-        sitk.WriteImage(image, str(part), useCompression=True)
+        write_image(image, part)
     if case.lesions is not None:
         numbers = np.stack([case.lesions[name] for name in experts.names], axis=-1)
         with replacing(folder / LESIONS) as part:
             image = image_of(numbers.astype(np.uint8), case.volume.geometry)
-            sitk.WriteImage(image, str(part), useCompression=True)
+            write_image(image, part)
     write_seg_nrrd(
         folder / MASKS,
         {name: case.masks[name] for name in experts.names},

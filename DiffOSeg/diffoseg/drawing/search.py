@@ -57,8 +57,8 @@ def sentence(found: Found, canvas: Canvas, grid: ModelGrid) -> str:
     x, y, z = (np.add(middle.lower, middle.upper) / 2).round().astype(int).tolist()
     return (
         "No region was given, and this model is no detector: it finds"
-        f" {found.left_out} other places likely, too, ordinary structures among them. Only the"
-        f" likeliest was drawn, around {x}, {y}, {z} mm (LPS). Put a region around the lesion"
+        f" {found.left_out} other fields of view likely, too, ordinary structures among them. Only"
+        f" the likeliest was drawn, around {x}, {y}, {z} mm (LPS). Put a region around the lesion"
         " that you mean."
     )
 

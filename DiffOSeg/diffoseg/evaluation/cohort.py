@@ -134,14 +134,15 @@ def _known(path: Path, asked: Mapping[str, Any]) -> dict[str, CaseScores]:
             _append(path, asked)
             return {}
         first, *lines = _lines(path)
-    except (OSError, ValueError) as error:
+        known = {line["files"]: CaseScores.from_values(line["scores"]) for line in lines}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be used. Give another folder.") from error
     if first != asked:
         raise InputError(
             f"{path.parent.name} holds an evaluation of another model or other settings. Give"
             " another folder."
         )
-    return {line["files"]: CaseScores.from_values(line["scores"]) for line in lines}
+    return known
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..experts.panel import display_name
 from ..files.atomic import replacing
 from ..space.geometry import Geometry
-from ..space.volume import Volume, image_of
+from ..space.volume import Volume, image_of, write_image
 from . import wording
 from .picture import draw_comparison
 from .report import write_report
@@ -55,10 +55,11 @@ def prepare_folder(folder: Path) -> None:
     Raises InputError where the folder cannot be made or written, its disk is full, or a file that
     no former result lists is in the way.
     """
-    _require_ours(folder)
-    with _made(folder), tempfile.TemporaryFile(dir=folder) as probe:
-        probe.write(bytes(_PROBE_BYTES))
-        probe.flush()
+    with _made(folder):
+        _require_ours(folder)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
 
 
 def write_results(comparison: Comparison, volume: Volume, folder: Path) -> tuple[ExpertRow, ...]:
@@ -76,13 +77,14 @@ def write_results(comparison: Comparison, volume: Volume, folder: Path) -> tuple
         InputError: the folder cannot be written, its disk is full, or a file that no former result
             lists is in the way; it is then as it was before.
     """
-    _require_ours(folder)
     rows = table(comparison, volume)
-    with _made(folder), tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as hidden:
-        part = Path(hidden) / "result"
-        part.mkdir()
-        _write_all(comparison, volume, rows, part)
-        _move_in(part, folder)
+    with _made(folder):
+        _require_ours(folder)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as hidden:
+            part = Path(hidden) / "result"
+            part.mkdir()
+            _write_all(comparison, volume, rows, part)
+            _move_in(part, folder)
     return rows
 
 
@@ -139,12 +141,10 @@ def _model(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 def _write_map(comparison: Comparison, array: np.ndarray, path: Path) -> None:
     """Write a map of the region as float32 on the input's whole grid, 0 outside the region."""
-    import SimpleITK as sitk  # noqa: N813
-
     whole = _on_whole_grid(comparison, array.astype(np.float32, copy=False))
     image = image_of(whole, comparison.geometry)
     with replacing(path) as part:
-        sitk.WriteImage(image, str(part), useCompression=True)
+        write_image(image, part)
 
 
 def _on_whole_grid(comparison: Comparison, array: np.ndarray) -> np.ndarray:
@@ -269,8 +269,6 @@ def _require_ours(folder: Path) -> None:
 
     Names that differ in case alone are one name on Windows and macOS.
     """
-    if not folder.is_dir():
-        return
     ours = {name.casefold() for name in _files_of(folder)}
     for path in sorted(folder.iterdir()):
         name = path.name.casefold()

@@ -16,7 +16,7 @@ from ..experts.panel import Color
 from ..files.atomic import replacing
 from ..reading.image_file import read_image
 from ..space.geometry import Geometry
-from ..space.volume import geometry_of, image_of
+from ..space.volume import geometry_of, image_of, write_image
 
 _REPRESENTATION = "Binary labelmap"
 
@@ -42,8 +42,6 @@ def write_seg_nrrd(
     Raises:
         InputError: the file cannot be written.
     """
-    import SimpleITK as sitk  # noqa: N813
-
     layers = np.stack([mask.astype(np.uint8) for mask in masks.values()], axis=-1)
     image = image_of(layers, geometry)
     for key in (
@@ -68,7 +66,7 @@ def write_seg_nrrd(
         for key, value in facts.items():
             image.SetMetaData(f"Segment{index}_{key}", value)
     with replacing(path) as part:
-        sitk.WriteImage(image, str(part), useCompression=True)
+        write_image(image, part)
 
 
 class SegmentMasks(Mapping[str, np.ndarray]):

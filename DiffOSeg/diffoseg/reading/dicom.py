@@ -320,8 +320,8 @@ def _stored_plane(image: SliceHeader) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             stored = pydicom.dcmread(image.path)
-            slope = float(stored.get("RescaleSlope", 1))
-            plane = stored.pixel_array * slope + float(stored.get("RescaleIntercept", 0))
+            slope = float(stored.get("RescaleSlope") or 1)
+            plane = stored.pixel_array * slope + float(stored.get("RescaleIntercept") or 0)
         return plane.astype(np.float32).reshape(image.shape)
     except Exception:  # pydicom raises nearly anything for what it cannot unpack
         raise InputError(

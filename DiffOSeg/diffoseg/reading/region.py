@@ -47,7 +47,9 @@ def _box_of_mask(path: Path) -> Box:
     elif array.ndim > 3:
         raise InputError(f"{path.name} has several values per voxel. Give a mask with one.")
     else:
-        mask, _ = marked_by(array, path.name)
+        mask, note = marked_by(array, path.name)
+        if note:  # which nobody would hear
+            raise InputError(f"{path.name} holds fractions. Give a mask of one label on 0.")
     marked = np.argwhere(mask)
     if not len(marked):
         raise InputError(f"The mask {path.name} is empty. Mark at least one voxel.")

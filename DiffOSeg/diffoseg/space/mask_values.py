@@ -24,12 +24,13 @@ def marked_by(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """
     if array.dtype.kind == "c" or not np.isfinite(array).all():
         raise InputError(f"Some voxels of {name} are no numbers. Give a mask.")
-    values = np.unique(array)
-    labels = values[values != 0]
-    if len(labels) <= 1 and (labels >= 1).all():
-        return np.asarray(array != 0), ""
-    if values[0] >= 0 and values[-1] <= 1:
+    low, high = array.min(), array.max()
+    marked = np.asarray(array != 0)
+    if not marked.any() or (low >= 0 and high >= 1 and np.array_equal(marked, array == high)):
+        return marked, ""
+    if low >= 0 and high <= 1:
         return np.asarray(array > 0.5), f"{name} holds fractions; what exceeds one half is marked."
+    values = np.unique(array)
     listed = ", ".join(f"{value:g}" for value in values[:_MOST_LISTED])
     more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
     raise InputError(

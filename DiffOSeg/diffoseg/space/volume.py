@@ -1,10 +1,12 @@
 """A volume in memory: voxels in scanner units and where they are in the patient."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..files.decimal_point import decimal_point
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -44,3 +46,11 @@ def image_of(array: np.ndarray, geometry: Geometry) -> "sitk.Image":
     image.SetOrigin(geometry.origin)
     image.SetDirection(geometry.direction)
     return image
+
+
+def write_image(image: "sitk.Image", path: Path) -> None:
+    """Write an image, compressed, with a point in its numbers; raises what SimpleITK raises."""
+    import SimpleITK as sitk  # noqa: N813
+
+    with decimal_point():
+        sitk.WriteImage(image, str(path), useCompression=True)

@@ -23,6 +23,7 @@ AddRows = Callable[[Sequence[CaseRow]], int]
 
 _COLOR = (0.9, 0.6, 0.1)
 _REGION = "DiffOSeg.Region"  # attribute of a box: its volume, and where a list has it
+_NOTE = "DiffOSeg.Note"  # attribute of a node: what was made of its file
 _FILE = "DiffOSeg.File"  # attribute of a node whose storage does not know its file
 
 
@@ -41,11 +42,19 @@ def loadCases(entries: Sequence[DataEntry], addRows: AddRows, note: str = "") ->
         name = entry.name or entry.image.name
         yield FilesEvent("progress", _("Loading {name}.").format(name=name), done, len(entries))
         try:
-            added += addRows(_rowsOf(entry))
+            rows = _rowsOf(entry)
+            added += addRows(rows)
+            for sentence in dict.fromkeys(filter(None, map(_noteOf, rows))):
+                yield FilesEvent("note", sentence, done, len(entries))
         except (InputError, RuntimeError) as error:
             failed += 1
             yield FilesEvent("note", _notLoaded(name, error), done, len(entries))
     return _sum(added, failed)
+
+
+def _noteOf(row: CaseRow) -> str:
+    """Return what was made of the file of a row's drawing, or ""."""
+    return (row.segmentation and row.segmentation.GetAttribute(_NOTE)) or ""
 
 
 def _rowsOf(entry: DataEntry) -> list[CaseRow]:
@@ -121,7 +130,7 @@ def _fromMask(
     Raises InputError where the values can mean several things.
     """
     name = maskNode.GetName()
-    mask, _note = marked_by(arrayFromVolume(maskNode), path.name)
+    mask, note = marked_by(arrayFromVolume(maskNode), path.name)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(maskNode)
@@ -131,6 +140,8 @@ def _fromMask(
             mask.astype(np.uint8), node, segmentID, maskNode
         )
     node.SetAttribute(_FILE, str(path))
+    if note:
+        node.SetAttribute(_NOTE, note)
     return node
 
 

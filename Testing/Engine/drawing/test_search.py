@@ -1,25 +1,20 @@
 """Without a region few likely places are all drawn; of many the likeliest alone, which is said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from a_model import a_model
 
 from diffoseg.drawing.canvas import Canvas
 from diffoseg.drawing.search import MOST_TILES, found_in, sentence
-from diffoseg.model.metadata import ModelMetadata
 from diffoseg.space.geometry import Geometry
-from diffoseg.space.intensity import IntensityMapping
 from diffoseg.space.model_grid import ModelGrid
 from diffoseg.space.volume import Volume
 
 LIKELY = 0.25
-METADATA = ModelMetadata(
-    title="A model",
-    intensity=IntensityMapping("window", -1000.0, 400.0),
-    spacing_mm=1.0,
-    patch=16,
-    mask_distance=1.0,
-)
+METADATA = replace(a_model().metadata, spacing_mm=1.0, patch=16)
 
 
 def a_canvas(array: np.ndarray) -> tuple[Canvas, ModelGrid]:
@@ -69,7 +64,7 @@ def test_what_was_left_out_is_said_with_the_place_that_was_drawn():
     said = sentence(found_in(chance, LIKELY), whole, grid)
     _, row, column = whole.boxes()[12, 34].tolist()
     x, y, z = -20 + column + 7.5, 10 + row + 7.5, 5 + 3 * 12
-    assert f"finds {chance.size - 1} other places" in said
+    assert f"finds {chance.size - 1} other fields of view" in said
     numbers = [float(word.strip(",")) for word in said.split("around ")[1].split()[:3]]
     assert numbers == pytest.approx([x, y, z], abs=1)
 

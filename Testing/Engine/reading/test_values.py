@@ -1,6 +1,9 @@
 """Values and places as the file states them, whatever reads it, or a sentence."""
 
 import locale
+import shutil
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from diffoseg.cohorts.dicom_series import write_dicom_series
 from diffoseg.errors import InputError
 from diffoseg.reading import read_volume
 from diffoseg.space.geometry import Geometry
-from diffoseg.space.volume import Volume, image_of
+from diffoseg.space.volume import Volume, image_of, write_image
 
 VOXELS = np.arange(1200, dtype=np.float32).reshape(40, 5, 6) - 500
 
@@ -74,23 +77,40 @@ def test_a_slice_lies_where_its_header_says_or_the_series_is_refused(tmp_path, s
     np.testing.assert_allclose(found, places, atol=0.1 * np.median(steps))
 
 
+@pytest.fixture
+def commas(tmp_path_factory, monkeypatch):
+    """A process whose numbers have commas; where there is no such locale, one is made."""
+    before = locale.setlocale(locale.LC_NUMERIC)
+    for name in ("de_DE.UTF-8", "German", "made"):
+        if name == "made" and shutil.which("localedef"):
+            name, folder = "de_DE.UTF-8", tmp_path_factory.mktemp("locales")
+            subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", folder / name], check=False)
+            monkeypatch.setenv("LOCPATH", str(folder))
+        with suppress(locale.Error):
+            locale.setlocale(locale.LC_NUMERIC, name)
+            break
+    else:
+        pytest.skip("There is no locale with a comma here, and none can be made.")
+    yield
+    locale.setlocale(locale.LC_NUMERIC, before)
+
+
 @pytest.mark.parametrize("name", ["scan.nrrd", "scan.mha", "scan.nii.gz", "scan.nhdr"])
+@pytest.mark.usefixtures("commas")
 def test_numbers_have_a_point_where_the_locale_has_a_comma(tmp_path, name):
     geometry = Geometry((6, 5, 4), (1.5, 0.75, 2.5), (-10.5, 20.25, 30.5))
-    sitk.WriteImage(image_of(VOXELS[:4], geometry), str(tmp_path / name))
-    before = locale.setlocale(locale.LC_NUMERIC)
-    for comma in ("de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "German"):
-        try:
-            locale.setlocale(locale.LC_NUMERIC, comma)
-            break
-        except locale.Error:
-            continue
-    else:
-        pytest.skip("No locale with a comma is installed here.")
-    try:
-        volume = read_volume(tmp_path / name)
-        assert locale.localeconv()["decimal_point"] == ","
-    finally:
-        locale.setlocale(locale.LC_NUMERIC, before)
+    write_image(image_of(VOXELS[:4], geometry), tmp_path / name)
+    volume = read_volume(tmp_path / name)
+    assert locale.localeconv()["decimal_point"] == ","
     np.testing.assert_allclose(volume.geometry.spacing, geometry.spacing)
     np.testing.assert_allclose(volume.geometry.origin, geometry.origin)
+
+
+@pytest.mark.usefixtures("commas")
+def test_what_is_written_under_commas_has_points_too(tmp_path):
+    geometry = Geometry((6, 5, 4), (1.5, 0.75, 2.5), (-10.5, 20.25, 30.5))
+    write_image(image_of(VOXELS[:4], geometry), tmp_path / "scan.nrrd")
+    locale.setlocale(locale.LC_NUMERIC, "C")
+    found = sitk.ReadImage(str(tmp_path / "scan.nrrd"))
+    np.testing.assert_allclose(found.GetSpacing(), geometry.spacing)
+    np.testing.assert_allclose(found.GetOrigin(), geometry.origin)

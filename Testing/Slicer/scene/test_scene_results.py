@@ -289,6 +289,29 @@ class TestAnOutlineBeforeItsSamples:
         list(sink.addExpert(run.result(CONSENSUS), run.folder))
         assert segmentation.GetNumberOfSegments() == 1
 
+    @pytest.mark.parametrize("then", ["its answer", "the end"])
+    def test_that_the_reader_has_edited_stays_as_edited(self, sinkFor, run, then):
+        sink, segmentation = self.begun(sinkFor, run)
+        segmentID = segmentation.GetNthSegmentID(0)
+        volumeNode = sink.segmentationNode.GetNodeReference("referenceImageGeometryRef")
+        edited = voxels(sink.segmentationNode, segmentID, volumeNode)
+        edited[:, :, edited.shape[2] // 2 :] = False
+        assert edited.any()
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            edited.astype(np.uint8), sink.segmentationNode, segmentID, volumeNode
+        )
+        if then == "its answer":
+            list(sink.addExpert(run.result(CONSENSUS), run.folder))
+        list(sink.finish(run.done, run.folder))
+        assert segmentation.GetNumberOfSegments() == 1
+        assert np.array_equal(voxels(sink.segmentationNode, segmentID, volumeNode), edited)
+
+    def test_that_the_reader_removed_is_not_missed_at_the_end(self, sinkFor, run):
+        sink, segmentation = self.begun(sinkFor, run)
+        segmentation.RemoveAllSegments()
+        list(sink.finish(run.done, run.folder))
+        assert segmentation.GetNumberOfSegments() == 0
+
     def test_goes_where_its_samples_never_came(self, sinkFor, run):
         sink, segmentation = self.begun(sinkFor, run)
         list(sink.addExpert(run.result(CONSENSUS), run.folder))

@@ -63,6 +63,7 @@ class Way:
         if panel.parameters.regionRoi is None:
             self.placeBox()
         tick(panel, *names)
+        ui.probabilityMapsCheckBox.checked = True
         ui.samplesSpinBox.value, ui.seedSpinBox.value = SAMPLES, SEED
         ui.applyButton.click()
         waitInEventLoop(lambda: panel.logic.activeRun is None)
@@ -219,12 +220,17 @@ def test_the_fourth_case_is_drawn_more_like_the_expert_than_the_consensus_is(way
     print(f"Dice with {FRESH} fresh drawings of the expert: {own:.2f}; the consensus's")
     print(f"{consensus:.2f}; the expert's own of one more drawing: {again:.2f}")
     assert own > consensus
-    # Its volume says nothing here: an outline takes in what is drawn half the time.
+    # An outline takes in what is drawn half the time: of the map, the volume is the mean one.
+    mean = np.mean(drawings.sum((1, 2, 3)))
+    volumes = way.probabilities()
+    own, agreed = (abs(volumes[name].sum() - mean) for name in (NAME, CONSENSUS))
+    assert own < agreed
 
 
 def test_nobody_else_draws_otherwise_than_before(way):
     masks, probabilities = way.before
     now = way.probabilities()
+    assert set(probabilities) == set(OTHERS)
     for name, probability in probabilities.items():
         assert np.array_equal(probability, now[name]), name
     for name, mask in masks.items():
