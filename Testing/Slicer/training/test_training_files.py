@@ -265,6 +265,33 @@ def test_a_mask_file_becomes_a_segment_of_its_voxels(logic, tmp_path):
     assert array.sum() == 2 * 7 * 10
 
 
+def test_fractions_of_a_mask_file_are_cut_at_one_half_and_that_is_told(logic, tmp_path):
+    a_scan_file(tmp_path / "one.nrrd")
+    mask = np.full((6, 20, 24), 0.02, np.float32)
+    mask[2:4, 5:12, 6:16] = 0.9
+    write_image(tmp_path / "one_label.nrrd", mask)
+
+    heard = done(logic, logic.addFromFolder, tmp_path)
+
+    (row,) = logic.rows()
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(row.segmentation, row.segmentID, row.volume)
+    assert array.sum() == 2 * 7 * 10
+    assert ["one_label.nrrd holds fractions" in note for note in heard.notes] == [True]
+
+
+def test_a_mask_file_of_several_labels_is_left_out_with_the_values(logic, tmp_path):
+    a_scan_file(tmp_path / "one.nrrd")
+    mask = np.zeros((6, 20, 24), np.uint8)
+    mask[1:5, 3:15, 3:20] = 1
+    mask[2:4, 5:12, 6:16] = 2
+    write_image(tmp_path / "one_label.nrrd", mask)
+
+    heard = done(logic, logic.addFromFolder, tmp_path)
+
+    assert not logic.rows()
+    assert ["holds the values 0, 1, 2" in note for note in heard.notes] == [True]
+
+
 @pytest.mark.parametrize(
     ("files", "pairs"),
     [
