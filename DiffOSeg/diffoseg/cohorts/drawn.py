@@ -14,13 +14,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.values import one_line
-from ..output.seg_nrrd import read_seg_nrrd
 from ..reading.image_file import read_image
 from ..reading.scan import read_volume
+from ..reading.seg_nrrd import read_seg_nrrd
 from ..space.geometry import Box, Geometry
 from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
-from ..space.volume import Volume, geometry_of
+from ..space.volume import Volume
 from .case import Case
 from .checks import OUTSIDE, other_grid
 
@@ -102,6 +102,7 @@ def _drawings(entry: DataEntry, notes: list[str]) -> Iterator[tuple[str, np.ndar
         yield entry.drawn[""], array, grid
         return
     found, grid = read_seg_nrrd(entry.label)
+    notes += found.notes
     listed = ", ".join(map(one_line, list(found)[:_MOST_LISTED]))
     for segment, expert in entry.drawn.items():
         if not segment and len(found) > 1:
@@ -115,12 +116,10 @@ def _drawings(entry: DataEntry, notes: list[str]) -> Iterator[tuple[str, np.ndar
 
 
 def _only_mask(path: Path, notes: list[str]) -> tuple[np.ndarray, Geometry]:
-    import SimpleITK as sitk  # noqa: N813
-
     image = read_image(path)
-    mask, note = marked_by(sitk.GetArrayViewFromImage(image), path.name)
+    mask, note = marked_by(image.array, path.name)
     notes += [note] if note else []
-    return mask, geometry_of(image)
+    return mask, image.geometry
 
 
 def _on_volume(drawn: np.ndarray, grid: Geometry, volume: Volume, notes: list[str]) -> np.ndarray:

@@ -22,11 +22,12 @@ import numpy as np
 from ..errors import InputError
 from ..experts.panel import Expert, ExpertPanel
 from ..files.atomic import replacing
-from ..output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from ..output.seg_nrrd import write_seg_nrrd
 from ..reading.image_file import read_image
+from ..reading.seg_nrrd import read_seg_nrrd
 from ..space.geometry import Box, Geometry
 from ..space.same_grid import SharedGrid
-from ..space.volume import Volume, geometry_of, image_of, write_image
+from ..space.volume import Volume, image_of, write_image
 from .case import Case
 
 INDEX = "cohort.json"
@@ -109,11 +110,9 @@ class FolderCohort(Sequence[Case]):
         return digest.hexdigest()
 
     def _volume(self, entry: CaseEntry) -> Volume:
-        import SimpleITK as sitk  # noqa: N813
-
         image = read_image(self._root / entry.name / IMAGE)
-        array = sitk.GetArrayFromImage(image).astype(np.float32)
-        return Volume(array, geometry_of(image), entry.modality, entry.name)
+        array = image.array.astype(np.float32)
+        return Volume(array, image.geometry, entry.modality, entry.name)
 
     def _masks(self, entry: CaseEntry, geometry: Geometry) -> dict[str, np.ndarray]:
         found, part = read_seg_nrrd(self._root / entry.name / MASKS)
@@ -126,13 +125,10 @@ class FolderCohort(Sequence[Case]):
         return {name: shared.put(found[name]) for name in self.experts.names}
 
     def _lesions(self, entry: CaseEntry, geometry: Geometry) -> dict[str, np.ndarray] | None:
-        import SimpleITK as sitk  # noqa: N813
-
         path = self._root / entry.name / LESIONS
         if not path.is_file():
             return None
-        image = read_image(path, components=True)
-        array = sitk.GetArrayFromImage(image)
+        array = read_image(path, components=True).array
         if array.shape != (*geometry.size[::-1], len(self.experts)) or array.dtype != np.uint8:
             raise InputError(f"{LESIONS} of case {entry.name} does not fit it. Copy it again.")
         return {name: array[..., row] for row, name in enumerate(self.experts.names)}

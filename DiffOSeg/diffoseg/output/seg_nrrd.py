@@ -1,22 +1,18 @@
 """Slicer's layered segmentation file (.seg.nrrd): named, coloured masks that may overlap.
 
 One NRRD with a layer for every segment, as vector components, and a few lines of text per segment.
-Format: Slicer's vtkMRMLSegmentationStorageNode. Slicer may put segments that do not overlap into
-one layer and tell them apart by their value there; such files are read too.
+Format: Slicer's vtkMRMLSegmentationStorageNode. It is read by ``reading.seg_nrrd``.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
 from ..experts.panel import Color
 from ..files.atomic import replacing
-from ..reading.image_file import read_image
 from ..space.geometry import Geometry
-from ..space.volume import geometry_of, image_of, write_image
+from ..space.volume import image_of, write_image
 
 _REPRESENTATION = "Binary labelmap"
 
@@ -67,74 +63,6 @@ def write_seg_nrrd(
             image.SetMetaData(f"Segment{index}_{key}", value)
     with replacing(path) as part:
         write_image(image, part)
-
-
-class SegmentMasks(Mapping[str, np.ndarray]):
-    """Masks, bool, (K, J, I), by segment's name in the file's order; each is made when asked for.
-
-    A file may hold dozens of segments in one layer, of which few are wanted.
-    """
-
-    def __init__(self, layers: np.ndarray, places: Mapping[str, tuple[int, int]]):
-        """Take the file's layers, (K, J, I, L), and each segment's layer and value there."""
-        self._layers = layers
-        self._places = places
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        layer, value = self._places[name]
-        return np.asarray(self._layers[..., layer] == value)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-
-def read_seg_nrrd(path: Path) -> tuple[SegmentMasks, Geometry]:
-    """Return the masks by segment's name, and their grid.
-
-    Raises:
-        InputError: the file is missing, damaged, no NRRD, holds no segments, or two of one name.
-    """
-    import SimpleITK as sitk  # noqa: N813
-
-    image = read_image(path, components=True)
-    facts = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    indices = sorted(
-        int(found[1]) for key in facts if (found := re.fullmatch(r"Segment(\d{1,6})_ID", key))
-    )
-    if not indices:
-        raise InputError(f"{path.name} holds no segments. Give a .seg.nrrd file.")
-    array = sitk.GetArrayFromImage(image)
-    layers = array if array.ndim == 4 else array[..., None]
-    places: dict[str, tuple[int, int]] = {}
-    for index in indices:
-        name, place = _place_of(path, facts, index, layers.shape[-1])
-        if name in places:
-            raise InputError(f"{path.name} has two segments called {name}. Rename one of them.")
-        places[name] = place
-    return SegmentMasks(layers, places), geometry_of(image)
-
-
-def _place_of(
-    path: Path, facts: Mapping[str, str], index: int, layers: int
-) -> tuple[str, tuple[int, int]]:
-    """Return the name of one segment of the file, and its layer and value there."""
-    prefix = f"Segment{index}_"
-    try:
-        layer = int(facts.get(prefix + "Layer", index))
-        value = int(facts.get(prefix + "LabelValue", 1))
-        if not 0 <= layer < layers:
-            raise ValueError
-    except ValueError:
-        raise InputError(
-            f"{path.name} describes its segment {index + 1} wrongly. Save it again from Slicer."
-        ) from None
-    return facts.get(prefix + "Name", facts[prefix + "ID"]), (layer, value)
 
 
 def _extent(mask: np.ndarray) -> str:

@@ -1,22 +1,27 @@
-"""NRRD, NIfTI and MetaImage files through SimpleITK, with sentences instead of ITK's tracebacks."""
+"""NRRD, NIfTI and MetaImage files, as they state themselves or with a sentence why not.
 
-import re
-from pathlib import Path, PureWindowsPath
+NIfTI is read by ``nifti``; the others by SimpleITK, after ``text_header`` has looked for what it
+would read otherwise than the header says.
+"""
+
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import InputError
-from .nifti import require_whole_nifti
+from ..space.volume import geometry_of
+from .nifti import read_nifti
 from .quiet import quiet_itk
+from .signatures import format_of
+from .stored_image import StoredImage
+from .text_header import check_meta, check_nrrd
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813
 
 SUFFIXES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 
-_DETACHED = re.compile(
-    rb"^(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", re.IGNORECASE | re.MULTILINE
-)
-_HEADER_BYTES = 65536
 _DEFLATE = 1040  # no zlib stream unpacks to more than this many times its size
 
 
@@ -25,50 +30,55 @@ def is_image_file(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_image(path: Path, *, components: bool = False) -> "sitk.Image":
+def read_image(path: Path, *, components: bool = False) -> StoredImage:
     """Return a 3D image; ``components`` allows several values a voxel.
 
     Raises:
-        InputError: the file is missing, damaged, no image, not 3D, sheared, in colour, or points to
-            data outside its own folder.
+        InputError: the file is missing, damaged, of no known format, not 3D, sheared, in colour, or
+            points to data outside its own folder.
     """
+    if not path.is_file():
+        raise InputError(f"There is no file {path.name}. Check the name.")
+    kind = format_of(path)
+    if kind == "nifti":
+        return read_nifti(path)
+    if kind == "nrrd":
+        notes = check_nrrd(path)
+        array, image = _by_itk(path, "NrrdImageIO", components)
+    else:
+        notes, scale = (), check_meta(path)
+        array, image = _by_itk(path, "MetaImageIO", components)
+        if scale != (1, 0):
+            array = (array * np.float64(scale[0]) + scale[1]).astype(np.float32)
+    facts = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    return StoredImage(array, geometry_of(image), facts, notes)
+
+
+def _by_itk(path: Path, reader_name: str, components: bool) -> tuple[np.ndarray, "sitk.Image"]:
+    """Return voxels, (K, J, I[, L]), and the image that says where they are."""
     import SimpleITK as sitk  # noqa: N813
 
-    _require_own_data(path)
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        require_whole_nifti(path)
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(reader_name)
     reader.SetFileName(str(path))
     try:
         with quiet_itk():
             reader.ReadImageInformation()
             _require_volume(path, reader, components)
-            return _without_time(reader.Execute())
+            image = _without_time(reader.Execute())
     except RuntimeError as error:
         if "orthonormal" in str(error):
             raise InputError(
                 f"The axes of {path.name} are not perpendicular. Resample it to a straight grid."
             ) from None
         raise InputError(
-            f"{path.name} is damaged or not an image. Give a NRRD, NIfTI or MHA file."
+            f"{path.name} is damaged, cut short or of a kind that cannot be read here. Copy it"
+            " again, or save it anew."
         ) from None
-
-
-def _require_own_data(path: Path) -> None:
-    """Refuse a header whose voxels lie in another folder, as only a forged one says."""
-    if not path.is_file():
-        raise InputError(f"There is no file {path.name}. Check the name.")
-    try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except OSError:
-        raise InputError(f"{path.name} cannot be read. Check its permissions.") from None
-    if not header.startswith(b"NRRD") and not path.name.lower().endswith((".mha", ".mhd")):
-        return
-    for found in _DETACHED.finditer(header.split(b"\n\n")[0]):
-        data = PureWindowsPath(found[1].decode("utf-8", "replace"))  # knows both kinds of slashes
-        if data.anchor or ".." in data.parts:
-            raise InputError(f"{path.name} takes its voxels from another folder. Save it anew.")
+    array = sitk.GetArrayFromImage(image)
+    if array.ndim == 4 and not components:  # an axis of one value, as lists of one have
+        return array[..., 0], image
+    return array, image
 
 
 def _require_volume(path: Path, reader: "sitk.ImageFileReader", components: bool) -> None:

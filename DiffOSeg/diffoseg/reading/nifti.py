@@ -1,4 +1,8 @@
-"""Whether a NIfTI file is all there; ITK fills what is missing with zeros and says nothing."""
+"""NIfTI files (.nii, .nii.gz, version 1 and 2) as the format states them.
+
+ITK is not asked: it turns voxels that are no numbers into 0, adds the intercept of a scale of 0,
+knows no version 2 and takes one of two placements without a word.
+"""
 
 import gzip
 import struct
@@ -7,51 +11,123 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from ..errors import InputError
+from ..space.geometry import Geometry
+from .nifti_header import HEADER_BYTES, NiftiHeader
+from .stored_image import StoredImage
 
 _CHUNK = 2**20
+_DEFLATE = 1040  # no zlib stream unpacks to more than this many times its size
+_APART_VOXELS = 0.1  # between two placements that count as one
 
 
-def require_whole_nifti(path: Path) -> None:
-    """Raise InputError where a .nii or .nii.gz file holds fewer bytes than its header says.
+def read_nifti(path: Path) -> StoredImage:
+    """Return the volume in a .nii file, packed with gzip or not.
 
-    Reads a compressed file once to its end, which checks its sum too.
+    Raises:
+        InputError: damaged, cut short, not 3D, in colour, of a number type or scale that we do not
+            know, or on axes that are not perpendicular.
     """
     try:
         with path.open("rb") as plain:
             packed = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
             file = gzip.GzipFile(fileobj=plain) if packed else plain
-            header = file.read(540)
-            needed = _bytes_needed(header)
-            whole = len(header) + _bytes_left(file, needed) >= needed
+            start = file.read(HEADER_BYTES)
+            header = NiftiHeader.parse(start)
+            _require_volume(path, header, packed)
+            stored = _voxels(file, start, header)
     except (OSError, EOFError, ValueError, OverflowError, zlib.error, struct.error):
-        whole = False
-    if not whole:
-        raise InputError(f"{path.name} is damaged or cut short. Copy it again.")
+        raise InputError(f"{path.name} is damaged or cut short. Copy it again.") from None
+    return _stored_image(path, header, stored)
 
 
-def _bytes_needed(header: bytes) -> int:
-    """Return where the voxels end (nifti1.h and nifti2.h: sizeof_hdr, dim, bitpix, vox_offset)."""
-    for order in "<>":
-        (kind,) = struct.unpack_from(f"{order}i", header)
-        if kind == 348:
-            (offset,) = struct.unpack_from(f"{order}f", header, 108)
-            (bits,) = struct.unpack_from(f"{order}h", header, 72)
-            dim = struct.unpack_from(f"{order}8h", header, 40)
-        elif kind == 540:
-            (offset,) = struct.unpack_from(f"{order}q", header, 168)
-            (bits,) = struct.unpack_from(f"{order}h", header, 14)
-            dim = struct.unpack_from(f"{order}8q", header, 16)
-        else:
-            continue
-        return int(offset) + prod(dim[1 : 1 + dim[0]]) * bits // 8
-    raise EOFError
+def _require_volume(path: Path, header: NiftiHeader, packed: bool) -> None:
+    """Refuse what is whole but no volume of one number a voxel."""
+    shape = " x ".join(str(n) for n in header.size)
+    if len(header.size) < 3 or any(n != 1 for n in header.size[3:]):
+        raise InputError(f"{path.name} is {len(header.size)}D ({shape}). Give one 3D volume.")
+    if header.components > 1:
+        raise InputError(
+            f"{path.name} has {header.components} values per voxel, as colour images do. Give a"
+            " volume with one."
+        )
+    if header.dtype is None:
+        raise InputError(
+            f"{path.name} stores its voxels as a kind of number that cannot be read here. Save it"
+            " as integers or float."
+        )
+    if header.bytes_needed > path.stat().st_size * (_DEFLATE if packed else 1):
+        raise InputError(f"{path.name} is shorter than its {shape} voxels. Copy it again.")
 
 
-def _bytes_left(file: BinaryIO | gzip.GzipFile, needed: int) -> int:
-    """Read to the end, or far enough past the bytes needed that it can be no honest file."""
-    count = 0
-    while count <= needed + _CHUNK and (chunk := file.read(_CHUNK)):
-        count += len(chunk)
-    return count
+def _voxels(file: BinaryIO | gzip.GzipFile, start: bytes, header: NiftiHeader) -> np.ndarray:
+    """Return the stored numbers, (K, J, I), and read on to the end, where gzip has its sum."""
+    assert header.dtype is not None
+    skipped = file.read(max(0, header.offset - len(start)))
+    before = (start + skipped)[header.offset :]
+    count = prod(header.size)
+    numbers = np.empty(count, header.dtype)
+    there = numbers.view(np.uint8)
+    filled = min(len(before), there.size)
+    there[:filled] = np.frombuffer(before[:filled], np.uint8)
+    while filled < there.size:
+        got = np.frombuffer(file.read(min(_CHUNK, there.size - filled)), np.uint8)
+        if not got.size:
+            raise EOFError
+        there[filled : filled + got.size] = got
+        filled += got.size
+    _read_on(file)
+    return numbers.reshape(header.size[2::-1])
+
+
+def _read_on(file: BinaryIO | gzip.GzipFile) -> None:
+    """Read to the end, or as far as no honest file goes."""
+    for _ in range(64):
+        if not file.read(_CHUNK):
+            return
+
+
+def _stored_image(path: Path, header: NiftiHeader, stored: np.ndarray) -> StoredImage:
+    grid = _grid(path.name, header)
+    notes = []
+    if not header.placed:
+        notes.append(f"{path.name} does not say where it lies in the patient.")
+    if header.other is not None:
+        apart = _apart(header.affine, header.other, grid)
+        if apart > _APART_VOXELS * min(grid.spacing):
+            notes.append(
+                f"{path.name} states two places in the patient, up to {apart:.3g} mm apart. The"
+                " second one (sform) was taken."
+            )
+    return StoredImage(_scaled(stored, header.scale), grid, notes=tuple(notes))
+
+
+def _grid(name: str, header: NiftiHeader) -> Geometry:
+    columns = header.affine[:, :3]
+    spacing = np.linalg.norm(columns, axis=0)
+    if not np.isfinite(header.affine).all() or not spacing.all():
+        raise InputError(f"{name} does not say how large its voxels are. Export it again.")
+    i, j, k = header.size[:3]
+    origin = header.affine[:, 3]
+    return Geometry((i, j, k), (*spacing,), (*origin,), tuple((columns / spacing).ravel()))
+
+
+def _apart(affine: np.ndarray, other: np.ndarray, grid: Geometry) -> float:
+    """Return mm between the two places of the corner where they differ most."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.size) - 1)
+    homogeneous = np.column_stack([corners, np.ones(8)])
+    return float(np.linalg.norm(homogeneous @ (affine - other).T, axis=1).max())
+
+
+def _scaled(stored: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
+    """Return the numbers in this machine's byte order, scaled plane by plane as float64."""
+    if scale is None:
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    slope, intercept = scale
+    array = np.empty(stored.shape, np.complex64 if stored.dtype.kind == "c" else np.float32)
+    for plane, numbers in zip(array, stored, strict=True):
+        plane[:] = numbers.astype(np.result_type(numbers, np.float64)) * slope + intercept
+    return array

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..space.geometry import Box
+from ..space.geometry import Box, Geometry
 from ..space.mask_values import marked_by
-from ..space.volume import Volume, geometry_of
+from ..space.same_grid import SharedGrid
+from ..space.volume import Volume
 from .image_file import is_image_file, read_image
+from .seg_nrrd import read_seg_nrrd
 
 _LARGEST_ROI_FILE = 2**20
 
@@ -28,7 +30,7 @@ def read_region(text_or_path: str | Path, volume: Volume) -> Box:
     """
     path = Path(text_or_path)
     if is_image_file(path):
-        box = _box_of_mask(path)
+        box = _box_of_mask(path, volume)
     elif path.name.lower().endswith(".json"):
         box = _box_of_roi(path)
     else:
@@ -37,24 +39,27 @@ def read_region(text_or_path: str | Path, volume: Volume) -> Box:
     return box
 
 
-def _box_of_mask(path: Path) -> Box:
-    import SimpleITK as sitk  # noqa: N813
-
-    image = read_image(path, components=True)  # a layer per segment in a .seg.nrrd
-    array = sitk.GetArrayFromImage(image)
-    if path.name.lower().endswith(".seg.nrrd"):  # whose labels are segments: all of them
-        mask = array != 0 if array.ndim == 3 else array.any(-1)
-    elif array.ndim > 3:
-        raise InputError(f"{path.name} has several values per voxel. Give a mask with one.")
-    else:
-        mask, note = marked_by(array, path.name)
-        if note:  # which nobody would hear
-            raise InputError(f"{path.name} holds fractions. Give a mask of one label on 0.")
+def _box_of_mask(path: Path, volume: Volume) -> Box:
+    mask, grid = _marked(path, volume)
     marked = np.argwhere(mask)
     if not len(marked):
         raise InputError(f"The mask {path.name} is empty. Mark at least one voxel.")
     first, last = marked.min(0)[::-1], marked.max(0)[::-1]
-    return geometry_of(image).crop(first, last - first + 1).bounding_box()
+    return grid.crop(first, last - first + 1).bounding_box()
+
+
+def _marked(path: Path, volume: Volume) -> tuple[np.ndarray, Geometry]:
+    """Return what a mask file marks, and its grid; refuses what needs a note, unheard here."""
+    if path.name.lower().endswith(".seg.nrrd"):
+        found, grid = read_seg_nrrd(path)
+        return np.logical_or.reduce(list(found.values())), grid
+    image = read_image(path)
+    mask, note = marked_by(image.array, path.name)
+    if note:
+        raise InputError(f"{path.name} holds fractions. Give a mask of one label on 0.")
+    if image.notes and SharedGrid.of(volume.geometry, image.geometry) is None:
+        raise InputError(f"{image.notes[0]} Save it again on the scan's voxels.")
+    return mask, image.geometry
 
 
 def _box_of_roi(path: Path) -> Box:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..space.geometry import Geometry
-from ..space.volume import Volume, geometry_of
+from ..space.volume import Volume
 from .dicom import is_dicom, read_dicom_file, read_dicom_folder
 from .image_file import is_image_file, read_image
 
@@ -47,13 +47,11 @@ def read_volume(path: str | Path, *, series: int | str | None = None) -> Volume:
 
 
 def _read_image_volume(path: Path) -> Volume:
-    import SimpleITK as sitk  # noqa: N813
-
     image = read_image(path)
-    if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+    if image.array.dtype.kind == "c":
         raise InputError(f"{path.name} holds complex numbers. Give its magnitude image.")
-    array = sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32))
-    return Volume(array, geometry_of(image))
+    array = image.array.astype(np.float32, copy=False)
+    return Volume(array, image.geometry, notes=image.notes)
 
 
 def _require_plausible(geometry: Geometry, name: str) -> None:

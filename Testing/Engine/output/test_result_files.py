@@ -18,7 +18,7 @@ from diffoseg.comparison.measures import disagreement
 from diffoseg.errors import InputError
 from diffoseg.output import files
 from diffoseg.output.files import prepare_folder, write_results
-from diffoseg.output.seg_nrrd import read_seg_nrrd
+from diffoseg.reading.seg_nrrd import read_seg_nrrd
 
 NAMES = {
     "segmentation.seg.nrrd", "probability_consensus.nrrd", "probability_expert-1.nrrd",

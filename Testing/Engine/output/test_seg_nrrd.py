@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from diffoseg.errors import InputError
-from diffoseg.output.seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from diffoseg.output.seg_nrrd import write_seg_nrrd
+from diffoseg.reading.seg_nrrd import read_seg_nrrd
 from diffoseg.space.geometry import Geometry
 
 DATA = Path(__file__).parents[2] / "Data"
@@ -92,7 +93,7 @@ def test_files_without_segments_are_refused(tmp_path, capfd):
     write_seg_nrrd(path, MASKS, GEOMETRY, colors=COLORS)
     whole = path.read_bytes()
     for damage, words in (
-        (whole[:900], "damaged or not an image"),
+        (whole[:900], "damaged, cut short"),
         (whole.replace(b"_ID:=", b"_XX:="), "holds no segments"),
         (whole.replace(b"Segment1_Layer:=1", b"Segment1_Layer:=9"), "segment 2 wrongly"),
         (whole.replace(b"Segment1_LabelValue:=1", b"Segment1_LabelValue:=z"), "segment 2 wrongly"),

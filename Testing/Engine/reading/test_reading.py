@@ -13,6 +13,7 @@ from pydicom.data import get_testdata_file
 
 from diffoseg.cohorts.dicom_series import write_dicom_series
 from diffoseg.errors import InputError
+from diffoseg.output.seg_nrrd import write_seg_nrrd
 from diffoseg.reading import read_region, read_volume
 from diffoseg.space.geometry import Box, Geometry
 from diffoseg.space.volume import Volume, image_of
@@ -292,8 +293,12 @@ def test_a_region_of_six_numbers_is_that_box(volume):
 def test_a_mask_gives_the_box_around_its_voxels(tmp_path, volume, name):
     mask = np.zeros(VOXELS.shape, np.uint8)
     mask[1:3, 2, 1:4] = 2
-    layers = np.stack([mask, np.zeros_like(mask)], -1) if "seg" in name else mask
-    box = read_region(written(tmp_path / name, layers), volume)
+    if "seg" in name:
+        masks = {"a": mask > 0, "b": np.zeros(mask.shape, bool)}
+        write_seg_nrrd(tmp_path / name, masks, GEOMETRY, colors=dict.fromkeys(masks, (1, 0, 0)))
+    else:
+        written(tmp_path / name, mask)
+    box = read_region(tmp_path / name, volume)
     # i runs to -y, j to +x: x from j 1.5..2.5, y from i 0.5..3.5, z from k 0.5..2.5.
     np.testing.assert_allclose(
         box.lower, (-10 + 1.5 * 0.8, 20 - 3.5 * 0.7, 30 + 0.5 * 2.5), atol=1e-5
