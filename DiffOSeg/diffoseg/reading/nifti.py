@@ -16,10 +16,9 @@ import numpy as np
 from ..errors import InputError
 from ..space.geometry import Geometry
 from .nifti_header import HEADER_BYTES, NiftiHeader
-from .stored_image import StoredImage
+from .stored_image import StoredImage, require_length, require_volume
 
 _CHUNK = 2**20
-_DEFLATE = 1040  # no zlib stream unpacks to more than this many times its size
 _APART_VOXELS = 0.1  # between two placements that count as one
 
 
@@ -46,21 +45,13 @@ def read_nifti(path: Path) -> StoredImage:
 
 def _require_volume(path: Path, header: NiftiHeader, packed: bool) -> None:
     """Refuse what is whole but no volume of one number a voxel."""
-    shape = " x ".join(str(n) for n in header.size)
-    if len(header.size) < 3 or any(n != 1 for n in header.size[3:]):
-        raise InputError(f"{path.name} is {len(header.size)}D ({shape}). Give one 3D volume.")
-    if header.components > 1:
-        raise InputError(
-            f"{path.name} has {header.components} values per voxel, as colour images do. Give a"
-            " volume with one."
-        )
+    require_volume(path.name, header.size, header.components)
     if header.dtype is None:
         raise InputError(
             f"{path.name} stores its voxels as a kind of number that cannot be read here. Save it"
             " as integers or float."
         )
-    if header.bytes_needed > path.stat().st_size * (_DEFLATE if packed else 1):
-        raise InputError(f"{path.name} is shorter than its {shape} voxels. Copy it again.")
+    require_length(path.name, header.size, header.bytes_needed, path.stat().st_size, packed)
 
 
 def _voxels(file: BinaryIO | gzip.GzipFile, start: bytes, header: NiftiHeader) -> np.ndarray:

@@ -36,16 +36,17 @@ _FORMATS = {  # sizeof_hdr: where each field is, and its type in struct's letter
         "codes": (344, "2i"),
         "quaternion": (352, "6d"),
         "rows": (400, "12d"),
-        "magic": (4, "4s"),
+        "magic": (4, "8s"),
     },
 }
-_ONE_FILE = (b"n+1\0", b"n+2\0")
+_ONE_FILE = {b"n+1\0": 352, b"n+2\0\r\n\x1a\n": 544}  # magic: the first place for voxels
 _NUMBERS = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 32: "c8", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
     1024: "i8", 1280: "u8", 1792: "c16",
 }  # fmt: skip
+_LAST_CODE = 5  # of what a placement is; others are none
 _COLOURS = {128: 3, 2304: 4}
-_MILLIMETRES = {1: 1000.0, 3: 0.001}  # of xyzt_units; 0 is not said and 2 is mm
+_MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # of xyzt_units; 0 is not said
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -88,7 +89,8 @@ class NiftiHeader:
             struct.error: they are too few.
         """
         fields, order = _fields(header)
-        if fields["magic"][0] not in _ONE_FILE:
+        least = _ONE_FILE.get(fields["magic"][0])
+        if least is None or fields["units"][0] & 7 not in _MILLIMETRES:
             raise ValueError
         count, *size = fields["dim"]
         if not 1 <= count <= 7 or min(size[:count]) < 1:
@@ -96,7 +98,7 @@ class NiftiHeader:
         kind = fields["datatype"][0]
         affine, other, placed = _placements(fields)
         offset = fields["offset"][0]
-        if not 0 <= offset < 2**40:
+        if not least <= offset < 2**40:
             raise ValueError
         return cls(
             size=tuple(size[:count]),
@@ -112,7 +114,7 @@ class NiftiHeader:
 
 def is_nifti(header: bytes) -> bool:
     """Return whether unpacked bytes begin as those of a NIfTI file do, whole or not."""
-    return header[344:348] in (*_ONE_FILE, b"ni1\0") or header[4:8] in (*_ONE_FILE, b"ni2\0")
+    return header[344:348] in (b"n+1\0", b"ni1\0") or header[4:8] in (b"n+2\0", b"ni2\0")
 
 
 def _fields(header: bytes) -> tuple[dict[str, tuple], str]:
@@ -138,12 +140,12 @@ def _scale(slope: float, intercept: float) -> tuple[float, float] | None:
 
 def _placements(fields: dict[str, tuple]) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Return the placement that counts and the other one, (3, 4) to LPS mm; whether it is coded."""
-    quaternion, rows = (code > 0 for code in fields["codes"])
+    quaternion, rows = (0 < code <= _LAST_CODE for code in fields["codes"])
     found = [_of_rows(fields["rows"])] if rows else []
     found += [_of_quaternion(fields["pixdim"], fields["quaternion"])] if quaternion else []
     if not found:
         found = [_centred(fields["dim"], fields["pixdim"])]
-    unit = _MILLIMETRES.get(fields["units"][0] & 7, 1.0)
+    unit = _MILLIMETRES[fields["units"][0] & 7]
     lps = [unit * _TO_LPS @ affine for affine in found]
     return lps[0], lps[1] if len(lps) > 1 else None, rows or quaternion
 

@@ -6,10 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 from diffoseg.errors import InputError
 from diffoseg.reading import read_region, read_volume
 from diffoseg.reading.seg_nrrd import read_seg_nrrd
+from diffoseg.space.volume import geometry_of
 
 VOXELS = (np.arange(16 * 15 * 5).reshape(5, 15, 16) * 3 - 900).astype("<i2")
 RAW = VOXELS.tobytes()
@@ -167,6 +169,7 @@ def test_lines_may_end_as_on_windows(tmp_path):
         (VOXELS.astype("<i4").tobytes(), {"ElementType": "MET_LONG"}),
         (VOXELS.astype("<i8").tobytes(), {"ElementType": "MET_LONG_LONG"}),
         (RAW, {"DistanceUnits": "mm"}),
+        (RAW, {"Comment": ""}),
         (RAW, {"ElementNumberOfChannels": "1"}),
     ],
 )
@@ -182,6 +185,42 @@ def test_voxels_in_a_file_of_their_own_are_read(tmp_path):
     must_be_the_volume(meta(tmp_path / "b.mhd", b"", "b.raw", HeaderSize="4"))
     must_be_the_volume(meta(tmp_path / "c.mhd", b"", "a.zraw", CompressedData="True"))
     must_be_the_volume(nrrd(tmp_path / "a.nhdr", b"", data_file="a.raw"))
+
+
+def test_slices_in_files_of_their_own_are_read_in_their_order(tmp_path):
+    for number, plane in enumerate(VOXELS, 1):
+        (tmp_path / f"s{number:02}.raw").write_bytes(plane.tobytes())
+    names = "".join(f"s{number:02}.raw\n" for number in range(1, 6)).encode()
+    must_be_the_volume(meta(tmp_path / "list.mhd", names, "LIST"))
+    must_be_the_volume(meta(tmp_path / "pattern.mhd", b"", "s%02d.raw 1 5 1"))
+    must_be_the_volume(meta(tmp_path / "short.mhd", b"", "s%02d.raw 1 5"))
+    for name, file in (
+        ("a.mhd", "s%02d.raw 1 4 1"),
+        ("b.mhd", "s%n.raw 1 5 1"),
+        ("c.mhd", "x.raw"),
+    ):
+        with pytest.raises(InputError, match=r"shorter|damaged"):
+            read_volume(meta(tmp_path / name, b"", file))
+    (tmp_path / "in").mkdir()
+    for file in ("../s%02d.raw 1 5 1", "/etc/s%02d.raw 1 5 1"):
+        with pytest.raises(InputError, match="from another folder"):
+            read_volume(meta(tmp_path / "in" / "a.mhd", b"", file))
+
+
+@pytest.mark.parametrize("matrix", ["1 0 0 0 1 0 0 0 1", "0 1 0 -1 0 0 0 0 1", "0 0 1 1 0 0 0 1 0"])
+def test_a_meta_image_lies_where_itk_finds_it(tmp_path, matrix):
+    path = meta(tmp_path / "a.mha", TransformMatrix=matrix)
+    itk, found = sitk.ReadImage(str(path)), read_volume(path).geometry
+    assert found == geometry_of(itk)
+
+
+def test_a_size_that_is_not_said_has_a_note(tmp_path):
+    assert (
+        "how large its voxels are"
+        in read_volume(meta(tmp_path / "a.mha", ElementSpacing=None)).notes[0]
+    )
+    bare = dict.fromkeys(("space", "space_directions", "space_origin"))
+    assert "how large its voxels are" in read_volume(nrrd(tmp_path / "a.nrrd", **bare)).notes[0]
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [(2, 5), (0.5, 0), (1, -1024), (-1, 0)])
@@ -226,6 +265,15 @@ def test_a_packed_meta_image_that_is_not_whole_is_refused(tmp_path, data, size):
         (RAW, {"ElementToIntensityFunctionSlope": "0"}, "scales its numbers"),
         (RAW, {"ElementToIntensityFunctionSlope": "x"}, "scales its numbers"),
         (RAW[:-9], {}, "cut short"),
+        (RAW, {"ElementSpacing": "0.7 0.8"}, "damaged"),
+        (RAW, {"ElementSpacing": "0.7 0.8 2_5"}, "damaged"),
+        (RAW, {"NDims": "1e30"}, "damaged"),  # ends the process in MetaIO
+        (RAW, {"DimSize": "16 15 -5"}, "damaged"),
+        (RAW, {"ElementSpacing ": "0.7 0.8 2.5"}, "damaged"),  # a name twice
+        (RAW, {"CompressedData": "1,5"}, "damaged"),
+        (RAW, {"ElementType": "MET_STRING"}, "damaged"),
+        (RAW, {"ElementSpacing": "0.7 0.8 -2.5"}, "spacing is not positive"),
+        (RAW, {"TransformMatrix": "1 0 0 0.3 1 0 0 0 1"}, "not perpendicular"),
     ],
 )
 def test_a_meta_image_that_would_be_read_otherwise_is_refused(tmp_path, data, fields, said):
