@@ -18,7 +18,9 @@ import numpy as np
 from ..errors import InputError
 from ..experts.panel import Expert, ExpertPanel
 from ..files.atomic import replacing
-from ..reading.dicom import SliceHeader, read_plane, stacked
+from ..reading.dicom_header import SliceHeader
+from ..reading.dicom_stack import stacked
+from ..reading.dicom_voxels import read_plane
 from ..space.geometry import Box, Geometry, triple
 from ..space.volume import Volume
 from .case import Case
@@ -112,7 +114,10 @@ def _looked_through(
     said = series.readings
     if said is None:
         raise InputError("There is no XML for it.")
-    stack, geometry = stacked(series.slices, "The series")
+    found = stacked(series.slices, "The series")
+    if found.notes:
+        raise InputError(f"{found.notes[0]} Download the series again.")
+    stack, geometry = found.slices, found.geometry
     nodules = _nodules(said, stack, geometry)
     crops = [_crop(number, nodules, geometry, margin_mm) for number in range(len(nodules))]
     cases = [_case(series, said.source, nodules, crop, geometry) for crop in crops]

@@ -1,110 +1,55 @@
-"""DICOM slices as one volume, or a sentence why they are none.
+"""DICOM files and folders as one volume, or a sentence why they are none."""
 
-Headers are read with pydicom, which says what each file is; voxels with SimpleITK, which knows the
-compressed transfer syntaxes and applies rescale slope and intercept slice by slice. Positions come
-from ImagePositionPatient and ImageOrientationPatient alone (DICOM PS3.3 C.7.6.2).
-"""
-
-import warnings
+import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from os import walk
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..errors import InputError
-from ..space.geometry import Geometry
+from ..files.values import one_line
 from ..space.volume import Volume
-from .quiet import quiet_itk
+from .dicom_header import SliceHeader, is_dicom, read_headers
+from .dicom_stack import stacked
+from .dicom_voxels import read_voxels
 
 _MOST_FILES = 20_000
 _MOST_LISTED = 8
-_SAME = 1e-3  # between orientations, and relative between pixel spacings, of one stack
-_UNEVEN = 0.1  # relative deviation of one slice's distance from the median's
-_ASKEW = 0.01  # mm aside per mm along the slices' normal: 0.6 degrees of gantry tilt
-_TAGS = [
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "SeriesNumber",
-    "Modality",
-    "ImageType",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "SliceThickness",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SamplesPerPixel",
-    "NumberOfFrames",
-    "PhotometricInterpretation",
-]
-
-
-@dataclass(frozen=True)
-class SliceHeader:
-    """What the header of one image says."""
-
-    path: Path
-    uid: str  # of this image
-    series: str
-    patient: str
-    number: str
-    modality: str
-    scout: bool
-    flat: bool  # one frame of one value per pixel
-    inverted: bool  # shown bright where the values are low, which changes no value
-    shape: tuple[int, int]  # rows, columns
-    spacing: tuple[float, ...]  # mm between rows, between columns
-    thickness: float
-    position: np.ndarray
-    orientation: np.ndarray  # (2, 3): along a row, along a column
-
-    @property
-    def placed(self) -> bool:
-        """Whether the header says where the slice is in the patient."""
-        lengths = (self.position.size, self.orientation.size, len(self.spacing))
-        return lengths == (3, 6, 2) and bool(np.isfinite([*self.position, *self.spacing]).all())
-
-    @property
-    def normal(self) -> np.ndarray:
-        """The direction across the slice, (3,)."""
-        return np.cross(*self.orientation)
-
-
-def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM files do, or is called one."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM" or path.suffix.lower() == ".dcm"
-    except OSError:
-        return False
+_MOST_NAMED = 3  # files that could not be read
 
 
 def read_dicom_file(path: Path) -> Volume:
-    """Return one slice as a volume; raises InputError where it is no placed slice of a scan."""
-    image = read_header(path)
-    if image is None:
+    """Return one slice, or the frames of one file, as a volume.
+
+    Raises InputError where it is no placed slice of a scan.
+    """
+    images = read_headers(path)
+    if not images:
         raise InputError(f"{path.name} holds no image. Give a CT or MR slice, or its folder.")
-    if image.scout:
+    if images[0].segmentation:
+        raise InputError(f"{path.name} is a segmentation. Give it as a region or a label.")
+    if images[0].scout:
         raise InputError(f"{path.name} is a scout image. Give a slice, or the folder of a series.")
-    return _volume([image], path.name)
+    return _volume(images, path.name)
 
 
 def read_dicom_folder(folder: Path, series: int | str | None) -> Volume:
     """Return the one series in a folder and its subfolders, or the one of that number or UID.
 
-    Scouts, colour pictures and X-ray images beside the slices are left out, and noted so.
+    Scouts, colour pictures and X-ray images beside the slices are left out, and noted so, as are
+    files that cannot be read.
 
     Raises:
         InputError: no series, several and none chosen, or slices that do not make one volume.
     """
-    images = [image for path in _files(folder) if (image := read_header(path)) is not None]
+    images, unreadable = _images_in(folder)
+    lost = _lost(unreadable)
     if not images:
-        raise InputError("The folder holds no DICOM images. Give the folder of a CT or MR series.")
-    slices = [image for image in images if not image.scout]
+        raise InputError(
+            f"The folder holds no DICOM images. {lost or 'Give the folder of a CT or MR series.'}"
+        )
+    slices = [image for image in images if not image.scout and not image.segmentation]
     if not slices:
         raise InputError(
             "The folder holds only scout images. Give the folder of a CT or MR series."
@@ -113,65 +58,67 @@ def read_dicom_folder(folder: Path, series: int | str | None) -> Volume:
     chosen = _choose(_by_series(usable), series)
     volume = _volume(chosen, f"Series {chosen[0].number}")
     left = len(images) - len(usable)
-    if not left:
-        return volume
-    note = (
+    others = (
         f"{left} scout{'s' if left > 1 else ''} or other image{'s' if left > 1 else ''} left out."
     )
-    return Volume(volume.array, volume.geometry, volume.modality, volume.name, (note,))
+    notes = [*volume.notes, others if left else "", lost]
+    return replace(volume, notes=tuple(filter(None, notes)))
+
+
+def _images_in(folder: Path) -> tuple[list[SliceHeader], list[Path]]:
+    """Return what the files below a folder say of their images, and those that say nothing."""
+    images: list[SliceHeader] = []
+    unreadable: list[Path] = []
+    others: list[Path] = []
+    for path in _files(folder):
+        if path.name.upper() == "DICOMDIR":
+            continue
+        if not is_dicom(path):
+            others.append(path)
+            continue
+        try:
+            images += read_headers(path)
+        except InputError:
+            unreadable.append(path)
+    kinds = {_pattern(image.path) for image in images}
+    return images, unreadable + [path for path in others if _pattern(path) in kinds]
+
+
+def _pattern(path: Path) -> tuple[Path, str]:
+    """Return what the names of a series' files share: a folder, and a name but for its digits."""
+    return path.parent, re.sub(r"\d+", "#", path.name)
+
+
+def _lost(unreadable: Sequence[Path]) -> str:
+    """Return a note on files that could not be read, or ""."""
+    count = len(unreadable)
+    if count < 2:
+        return f"1 file could not be read: {_names(unreadable)}. Copy it again." if count else ""
+    return f"{count} files could not be read: {_names(unreadable)}. Copy them again."
+
+
+def _names(paths: Sequence[Path]) -> str:
+    names = ", ".join(one_line(path.name) for path in paths[:_MOST_NAMED])
+    return f"{names} and others" if len(paths) > _MOST_NAMED else names
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the DICOM files below a folder, in one order on every machine."""
+    """Yield the files below a folder, through links too, in one order on every machine."""
     seen = 0
-    for parent, folders, names in walk(folder):
+    entered: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in entered:  # a link back to where we were
+            folders.clear()
+            continue
+        entered.add(real)
         folders.sort()
         seen += len(names)
         if seen > _MOST_FILES:
             raise InputError(
                 f"The folder holds more than {_MOST_FILES} files. Give the folder of one series."
             )
-        yield from (path for name in sorted(names) if is_dicom(path := Path(parent, name)))
-
-
-def read_header(path: Path) -> SliceHeader | None:
-    """Return what a file says of its image, or None where it holds none."""
-    import pydicom
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tags = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-            return _slice(path, tags) if "Rows" in tags and "Columns" in tags else None
-    except Exception:  # a forged header can make pydicom raise nearly anything
-        return None
-
-
-def _slice(path: Path, tags: Any) -> SliceHeader:
-    orientation = _numbers(tags, "ImageOrientationPatient")
-    series = str(tags.get("SeriesInstanceUID", ""))
-    return SliceHeader(
-        path=path,
-        uid=str(tags.get("SOPInstanceUID", "")),
-        series=series,
-        patient=str(tags.get("PatientID") or ""),
-        number=str(tags.get("SeriesNumber") or series or "without a number"),
-        modality=str(tags.get("Modality") or ""),
-        scout="LOCALIZER" in (tags.get("ImageType") or ()),
-        flat=int(tags.get("SamplesPerPixel") or 1) == 1
-        and int(tags.get("NumberOfFrames") or 1) == 1,
-        inverted=str(tags.get("PhotometricInterpretation") or "").strip() == "MONOCHROME1",
-        shape=(int(tags.Rows), int(tags.Columns)),
-        spacing=tuple(_numbers(tags, "PixelSpacing")),
-        thickness=float(tags.get("SliceThickness") or 0),
-        position=_numbers(tags, "ImagePositionPatient"),
-        orientation=orientation.reshape(2, 3) if orientation.size == 6 else orientation,
-    )
-
-
-def _numbers(tags: Any, name: str) -> np.ndarray:
-    value = tags.get(name)
-    return np.array([] if value is None else value, float).reshape(-1)
+        yield from (Path(parent, name) for name in sorted(names))
 
 
 def _by_series(slices: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
@@ -190,9 +137,9 @@ def _choose(found: list[list[SliceHeader]], series: int | str | None) -> list[Sl
     if len(matches) == 1:
         return matches[0]
     listed = matches or found
-    numbers = [group[0].number for group in listed]
+    numbers = Counter(group[0].number for group in listed)
     lines = "; ".join(
-        _describe(group, numbers.count(group[0].number) == 1) for group in listed[:_MOST_LISTED]
+        _describe(group, numbers[group[0].number] == 1) for group in listed[:_MOST_LISTED]
     )
     more = "; and others" if len(listed) > _MOST_LISTED else ""
     problem = (
@@ -214,117 +161,6 @@ def _describe(group: Sequence[SliceHeader], unique: bool) -> str:
 
 def _volume(slices: Sequence[SliceHeader], name: str) -> Volume:
     """Stack the slices of one series; ``name`` is what sentences call them."""
-    stack, geometry = stacked(slices, name)
-    return Volume(read_voxels(stack), geometry, stack[0].modality)
-
-
-def stacked(slices: Sequence[SliceHeader], name: str) -> tuple[list[SliceHeader], Geometry]:
-    """Return the slices of one series in the order of their places, and the grid that they make.
-
-    Reads no voxel. ``name`` is what sentences call the series. Raises InputError where the slices
-    do not make one straight stack without gaps.
-    """
-    _require_stack(slices, name)
-    first = slices[0]
-    stack = sorted(slices, key=lambda image: float(image.position @ first.normal))
-    spacing = _slice_spacing(stack, name)
-    rows, columns = first.shape
-    geometry = Geometry(
-        (columns, rows, len(stack)),
-        (first.spacing[1], first.spacing[0], spacing),
-        (*stack[0].position,),
-        tuple(np.stack([*first.orientation, first.normal], axis=1).ravel()),
-    )
-    return stack, geometry
-
-
-def read_voxels(stack: Sequence[SliceHeader]) -> np.ndarray:
-    """Return the voxels of slices in their order, (K, J, I) float32; InputError where damaged."""
-    array = np.empty((len(stack), *stack[0].shape), np.float32)
-    for plane, image in zip(array, stack, strict=True):
-        plane[:] = read_plane(image)
-    return array
-
-
-def _require_stack(slices: Sequence[SliceHeader], name: str) -> None:
-    """Refuse images that are not slices of one straight stack."""
-    first = slices[0]
-    if not all(image.flat for image in slices):
-        raise InputError(f"{name} has colour or multi-frame images. Export single grey slices.")
-    if not all(image.placed for image in slices):
-        raise InputError(f"{name} does not say where its slices lie. Give a CT or MR series.")
-    if not all(
-        image.shape == first.shape
-        and np.allclose(image.orientation, first.orientation, rtol=0, atol=_SAME)
-        and np.allclose(image.spacing, first.spacing, rtol=_SAME)
-        for image in slices
-    ):
-        raise InputError(
-            f"{name} has images of different orientation or size. Export one stack of slices."
-        )
-
-
-def _slice_spacing(stack: Sequence[SliceHeader], name: str) -> float:
-    """Return mm from slice to slice; raises InputError for gaps, repeats and a tilted gantry."""
-    if len(stack) == 1:
-        if stack[0].thickness <= 0:
-            raise InputError(f"{name} does not say how thick it is. Give the whole series.")
-        return stack[0].thickness
-    normal = stack[0].normal
-    offsets = np.array([image.position - stack[0].position for image in stack])
-    places = offsets @ normal
-    steps = np.diff(places)
-    usual = float(np.median(steps))
-    if steps.min() <= _UNEVEN * usual:
-        raise InputError(
-            f"{name} has several images at one place, such as time points. Export one of each."
-        )
-    if np.abs(steps - usual).max() > _UNEVEN * usual:
-        raise InputError(
-            f"{name} lacks slices: two are {steps.max():.4g} mm apart and most {usual:.4g} mm."
-            " Export the complete series."
-        )
-    off = float(np.abs(places - places[-1] / (len(stack) - 1) * np.arange(len(stack))).max())
-    if off > _UNEVEN * usual:
-        raise InputError(
-            f"{name} has slices that lie up to {off:.2g} mm from an even grid, with steps from"
-            f" {steps.min():.4g} to {steps.max():.4g} mm. Resample it to even steps first."
-        )
-    aside = np.linalg.norm(offsets - places[:, None] * normal, axis=1)
-    if (aside > _ASKEW * places + 0.05).any():
-        raise InputError(
-            f"{name} was scanned with a tilted gantry. Resample it to a straight grid first."
-        )
-    return round(float(places[-1]) / (len(stack) - 1), 6)  # not finer than DICOM's decimals
-
-
-def read_plane(image: SliceHeader) -> np.ndarray:
-    """Return the pixels of one slice, (rows, columns), rescaled; InputError where damaged."""
-    import SimpleITK as sitk  # noqa: N813
-
-    if image.inverted:
-        return _stored_plane(image)
-    try:
-        with quiet_itk():
-            read = sitk.ReadImage(str(image.path), sitk.sitkFloat32)
-        return sitk.GetArrayFromImage(read).reshape(image.shape)
-    except (RuntimeError, ValueError):
-        raise InputError(f"{image.path.name} is damaged. Copy it again.") from None
-
-
-def _stored_plane(image: SliceHeader) -> np.ndarray:
-    """Return stored values times slope plus intercept by pydicom: ITK would invert MONOCHROME1."""
-    import pydicom
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = pydicom.dcmread(image.path)
-            slope = float(stored.get("RescaleSlope") or 1)
-            plane = stored.pixel_array * slope + float(stored.get("RescaleIntercept") or 0)
-        return plane.astype(np.float32).reshape(image.shape)
-    except Exception:  # pydicom raises nearly anything for what it cannot unpack
-        raise InputError(
-            f"{image.path.name} is stored as a negative (MONOCHROME1) and cannot be unpacked."
-            " Export it uncompressed."
-        ) from None
+    stack = stacked(slices, name)
+    array = read_voxels(stack.slices)
+    return Volume(array, stack.geometry, stack.slices[0].modality, notes=stack.notes)

@@ -10,7 +10,7 @@ from matplotlib.path import Path as Polygon
 from diffoseg.cohorts.lidc_contours import drawn_on, mask_of
 from diffoseg.cohorts.lidc_readings import Outline, Reading
 from diffoseg.errors import InputError
-from diffoseg.reading.dicom import SliceHeader
+from diffoseg.reading.dicom_header import SliceHeader
 
 ROWS, COLUMNS = 30, 40
 WHOLE = np.zeros(2, int), np.array([ROWS, COLUMNS])

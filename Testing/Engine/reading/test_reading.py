@@ -189,7 +189,10 @@ def test_other_files_and_pictures_beside_the_slices_do_no_harm(tmp_path):
     volume = read_volume(tmp_path)
     assert volume.geometry.size == (6, 5, 4)
     assert volume.geometry.spacing == (0.7, 0.8, 2.5)
-    assert volume.notes == ("1 scout or other image left out.",)
+    assert volume.notes == (
+        "1 scout or other image left out.",
+        "1 file could not be read: forged.dcm. Copy it again.",
+    )
 
 
 def nan_at_one_voxel():
