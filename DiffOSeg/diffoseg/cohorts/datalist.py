@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import InputError
 from ..experts.panel import check_name
 from ..files.atomic import replacing
+from ..files.json_text import JsonError, parse_json
 from ..files.values import is_number, one_line
 from ..space.geometry import Box
 from .drawn import DataCohort, DataEntry
@@ -127,13 +128,15 @@ def _json_of(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_LIST:
             raise InputError(f"{path.name} is too large for a data list. Give another file.")
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"The data list {path.name} cannot be read ({error.strerror}). Check the name."
         ) from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{path.name} is not JSON. Check it, or export the list again.") from None
+    except JsonError as error:
+        raise InputError(
+            f"{path.name} is not JSON: {error}. Correct it, or export the list again."
+        ) from None
     if not isinstance(values, dict):
         raise InputError(f'{path.name} is no data list. Give one with "training": a list of cases.')
     return values
@@ -181,7 +184,10 @@ def _entry_of(values: Any, default: str, folder: Path, where: str) -> DataEntry:
     )
     for path in (entry.image, entry.label):
         if not os.path.exists(path):  # noqa: PTH110  # Path.exists raises on names too long
-            raise InputError(f"{where}: there is no file {one_line(path.name)}. Check its folder.")
+            known = "Check its folder."
+            if any(ord(sign) < ord(" ") for sign in path.name):  # "C:\\temp" with one backslash
+                known = "Write each backslash twice, or slashes in their place."
+            raise InputError(f"{where}: there is no file {one_line(path.name)}. {known}")
     return entry
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from ..errors import InputError
 from ..experts.panel import Expert, ExpertPanel
 from ..files.atomic import replacing
+from ..files.json_text import JsonError, parse_json
 from ..output.seg_nrrd import write_seg_nrrd
 from ..reading.image_file import read_image
 from ..reading.seg_nrrd import read_seg_nrrd
@@ -141,11 +142,11 @@ def read_cohort(root: Path) -> FolderCohort:
         InputError: no index, of another format or version, or one that names what it must not.
     """
     try:
-        facts = json.loads((root / INDEX).read_text(encoding="utf-8"))
+        facts = parse_json((root / INDEX).read_bytes())
     except OSError:
         raise InputError(f"The folder holds no {INDEX}. Give the folder of a cohort.") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{INDEX} is damaged. Copy the cohort again.") from None
+    except JsonError as error:
+        raise InputError(f"{INDEX} is damaged: {error}. Copy the cohort again.") from None
     if not isinstance(facts, dict) or facts.get("format") != _FORMAT:
         raise InputError(f"{INDEX} does not describe a DiffOSeg cohort. Give another folder.")
     if facts.get("version") not in (_VERSION, _VERSION_WITHOUT_PERSONS):

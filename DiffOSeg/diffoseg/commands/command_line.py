@@ -5,6 +5,7 @@ mistyped argument answer at once.
 """
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     DIFFOSEG_DEBUG=1 adds the traceback.
     """
     debugging = os.environ.get("DIFFOSEG_DEBUG") == "1"
+    _print_any_name()
     try:
         arguments = _parser().parse_args(_join_negative(sys.argv[1:] if argv is None else argv))
         with warnings.catch_warnings(action="default" if debugging else "ignore"):
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"diffoseg: {reported}", file=sys.stderr)
         return reported.exit_code
     return 0
+
+
+def _print_any_name() -> None:
+    """Let output hold names that are no text, and signs that the terminal lacks, as numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def as_reported(error: BaseException) -> DiffOSegError:

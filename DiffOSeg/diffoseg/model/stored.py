@@ -34,6 +34,7 @@ from ..experts.local_expert import LocalExpert
 from ..experts.panel import Expert, ExpertPanel
 from ..files.atomic import write_whole
 from ..files.header import changed, damaged, header_length, parsed
+from ..files.names import readable_name
 from ..networks.config import UNetConfig
 from ..networks.fast import FastConfig
 from .calibration import IDENTITY, Calibration
@@ -117,7 +118,7 @@ def read_parts(path_or_name: str | Path | None = None) -> ModelParts:
     path = find_model(path_or_name)
     header_length(path)
     try:
-        with safe_open(path, framework="pt") as stored:
+        with readable_name(path) as name, safe_open(name, framework="pt") as stored:
             return _read(path.name, stored)
     except (OSError, SafetensorError) as error:
         raise damaged(path.name) from error

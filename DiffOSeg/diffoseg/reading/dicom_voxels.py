@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..files.names import readable_name
 from .dicom_header import SliceHeader
 from .quiet import quiet_itk
 
@@ -134,8 +135,8 @@ def _by_itk(image: SliceHeader) -> np.ndarray:
             " Export it uncompressed."
         )
     try:
-        with quiet_itk():
-            read = sitk.ReadImage(str(image.path), sitk.sitkFloat32)
+        with readable_name(image.path) as name, quiet_itk():
+            read = sitk.ReadImage(name, sitk.sitkFloat32)
         return sitk.GetArrayFromImage(read).reshape(image.shape)
     except (RuntimeError, ValueError):
         raise InputError(f"{image.path.name} is damaged. Copy it again.") from None

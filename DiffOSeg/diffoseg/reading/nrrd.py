@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..files.names import readable_name
 from ..files.values import one_line
 from ..space.volume import geometry_of
 from .quiet import quiet_itk
@@ -67,9 +68,9 @@ def _by_itk(path: Path, header: TextHeader, components: bool) -> "sitk.Image":
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO")
-    reader.SetFileName(str(path))
     try:
-        with quiet_itk():
+        with readable_name(path) as name, quiet_itk():
+            reader.SetFileName(name)
             reader.ReadImageInformation()
             size, values = reader.GetSize(), reader.GetNumberOfComponents()
             require_volume(path.name, size, 1 if components else values)

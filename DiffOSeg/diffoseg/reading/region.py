@@ -1,12 +1,12 @@
 """Where to look: six numbers, a mask file, or an ROI that was saved in Slicer."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..files.json_text import parse_json
 from ..space.geometry import Box, Geometry
 from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
@@ -93,9 +93,9 @@ def _only_roi(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_ROI_FILE:
             raise ValueError
-        markups = json.loads(path.read_text(encoding="utf-8"))["markups"]
+        markups = parse_json(path.read_bytes())["markups"]
         rois = [markup for markup in markups if markup["type"] == "ROI"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path.name} is not an ROI file. Save one from Slicer.") from None
     if len(rois) != 1:
         raise InputError(f"{path.name} holds {len(rois)} ROIs. Give a file with one.")

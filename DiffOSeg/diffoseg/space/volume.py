@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.decimal_point import decimal_point
+from ..files.names import writable_name
 from .geometry import Geometry
 
 if TYPE_CHECKING:
@@ -52,5 +53,5 @@ def write_image(image: "sitk.Image", path: Path) -> None:
     """Write an image, compressed, with a point in its numbers; raises what SimpleITK raises."""
     import SimpleITK as sitk  # noqa: N813
 
-    with decimal_point():
-        sitk.WriteImage(image, str(path), useCompression=True)
+    with writable_name(path) as name, decimal_point():
+        sitk.WriteImage(image, name, useCompression=True)

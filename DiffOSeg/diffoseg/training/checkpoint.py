@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..errors import InputError
+from ..files.names import readable_name
 
 _FORMAT = "diffoseg-training-1"
 
@@ -27,11 +28,12 @@ def write_checkpoint(path: Path, groups: dict[str, dict[str, torch.Tensor]], fac
     }
     part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, metadata={"format": _FORMAT, "facts": json.dumps(facts)})
-        with part.open("rb+") as stream:
+        with part.open("wb") as stream:  # safetensors' own writer makes files for the owner alone
+            stream.write(save(tensors, {"format": _FORMAT, "facts": json.dumps(facts)}))
+            stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(
             f"The checkpoint {path.name} could not be written ({error}); the one before it is"
@@ -43,7 +45,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], Any
     """Return (groups, facts) as ``write_checkpoint`` got them; raises InputError when damaged."""
     groups: dict[str, dict[str, torch.Tensor]] = {}
     try:
-        with safe_open(path, framework="pt") as stored:
+        with readable_name(path) as name, safe_open(name, framework="pt") as stored:
             metadata = stored.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise InputError(f"{path.name} is not a training checkpoint of this version.")

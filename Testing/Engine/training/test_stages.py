@@ -108,7 +108,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("diffoseg.training.checkpoint.save_file", full)
+    monkeypatch.setattr("diffoseg.training.checkpoint.save", full)
     with pytest.raises(InputError, match="disk space"):
         stage1(tmp_path / "longer")
 
