@@ -30,6 +30,17 @@ def header_length(path: Path) -> int:
     return length
 
 
+def is_safetensors(path: Path) -> bool:
+    """Return whether a file begins as a safetensors file does: a length, then JSON."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return False
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
+
+
 def parsed(file: str, header: Mapping[str, str], part: str) -> Any:
     """Return one part of a header's text map, which is JSON; raises WeightsError if it is not."""
     try:

@@ -1,9 +1,10 @@
-"""Import of the published research code's checkpoints: pickles, read without running any of them.
+"""Import of the published research code's checkpoints, most of them pickles; none is run.
 
 Format: ``method.md`` 2.3 and 2.4 of the project's notes. A file is either a plain state_dict of
 the paper's network or pytorch-ignite's dictionary of five (model, average_model, optimizer,
-scheduler, engine). Nothing about sizes, experts or preprocessing is stored: sizes are read off the
-tensors' shapes, and what cannot be known is said in the model's metadata.
+scheduler, engine); what other programs wrap around either is taken off. Nothing about sizes,
+experts or preprocessing is stored: sizes are read off the tensors' shapes, and what cannot be known
+is said in the model's metadata.
 
 Safety, outermost first: the size on disk and inside the archive is bounded before anything is
 read; torch's ``weights_only`` reader builds tensors and plain containers and refuses every other
@@ -21,18 +22,24 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..diffusion.schedule import CategoricalSchedule
 from ..errors import DependencyError, InputError, WeightsError
 from ..experts.panel import ExpertPanel
+from ..files.header import damaged, header_bytes, is_safetensors, texts_of
+from ..files.names import readable_name
 from ..networks.config import UNetConfig
 from ..networks.unet import UNet
 from ..space.intensity import IntensityMapping
 from ..version import __version__
+from .cards import FORMAT
 from .metadata import ModelMetadata
 from .model import Model
 from .restore import check_tensors, read_config, restore_network, shown
+from .wrapped_state import plain_names, unwrapped
 
 AVERAGE = "average_model"
 STEPS = 250
@@ -97,13 +104,13 @@ def import_research_checkpoint(
 ) -> Model:
     """Return the model held by a checkpoint of the published code, stage I or II.
 
-    Of the five-key file the averaged weights are taken, as the published evaluation does. Stage,
-    classes, experts and sizes come from the tensors' shapes. The answers are those of the
+    Of several the averaged weights are taken, as the published evaluation does. Stage, classes,
+    experts and sizes come from the tensors' shapes. The answers are those of the
     published network; image values must be mapped to 0..2 as the published code does, by a
     mapping that the file does not hold (see ``metadata.training["warnings"]``).
 
     Args:
-        path: the checkpoint, at most 2 GiB; zip or legacy torch format.
+        path: the checkpoint, at most 2 GiB; zip or legacy torch format, or safetensors.
         image_channels: channels of the image (1 for LIDC, 3 for NPC).
         expert_names: one for each expert of a stage II file; default "Expert 1", "Expert 2", ...
 
@@ -164,9 +171,11 @@ def infer_config(path: Path, state: Mapping[str, Tensor], image_channels: int) -
 
 
 def _read(path: Path) -> Any:
-    """Return what the pickle holds, tensors and plain containers only."""
-    _check_torch()
+    """Return what the file holds, tensors and plain containers only."""
     _check_size(path)
+    if is_safetensors(path):
+        return _tensors_of(path)
+    _check_torch()
     try:
         with path.open("rb") as file, _only_numpy_remains():
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -178,6 +187,20 @@ def _read(path: Path) -> Any:
             f"{path.name}: cannot be read as a torch checkpoint; it is damaged or something else."
             " Copy it again from its source."
         ) from error
+
+
+def _tensors_of(path: Path) -> dict[str, Tensor]:
+    """Return what a safetensors file holds, which can run nothing."""
+    if texts_of(path.name, header_bytes(path)).get("format") == FORMAT:
+        raise WeightsError(
+            f"{path.name}: is a model of DiffOSeg already, which needs no import. Give it with"
+            " --weights."
+        )
+    try:
+        with readable_name(path) as name:
+            return load_file(name)
+    except (SafetensorError, OSError) as error:
+        raise damaged(path.name) from error
 
 
 def _check_torch() -> None:
@@ -225,15 +248,13 @@ def _only_numpy_remains() -> Iterator[None]:
 
 def _network_state(path: Path, content: Any) -> tuple[dict[str, Tensor], str]:
     """Return the network's tensors and the name of the part of the file they come from."""
-    source = "state_dict"
-    if isinstance(content, Mapping) and AVERAGE in content:
-        content, source = content[AVERAGE], AVERAGE
+    content, source = unwrapped(content)
     if not isinstance(content, Mapping) or not content:
         raise WeightsError(f"{path.name}: holds no network. {_WHAT_IS_READ}")
     for name, tensor in content.items():
         if not (isinstance(name, str) and _is_plain(tensor)):
             raise WeightsError(f"{path.name}: entry {shown(name)} is not a tensor. {_WHAT_IS_READ}")
-    return dict(content), source
+    return plain_names(content), source
 
 
 _WHAT_IS_READ = f"Expected a UNet state_dict or a checkpoint with the key '{AVERAGE}'."

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from diffoseg.errors import DependencyError, InputError, WeightsError
 from diffoseg.model.model import load_model
@@ -156,6 +157,49 @@ def test_a_stage_2_file_answers_as_its_network_for_each_expert(tmp_path):
     expert = torch.tensor([2, 0])
     assert torch.equal(ask(model, expert), ask_network(TINY_EXPERTS, state, expert))
     assert not torch.equal(ask(model, expert), ask(model, torch.tensor([1, 0])))
+
+
+def prefixed(word):
+    return lambda state: {word + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model_state_dict": state, "loss": 0.1, "args": {"lr": 1e-4}},
+        lambda state: {"model": tiny_state(seed=9), "ema": state},
+        lambda state: {"state_dict": {"model": state}},
+        prefixed("module."),
+        prefixed("_orig_mod."),
+        prefixed("model._orig_mod.module."),
+        lambda state: {"state_dict": prefixed("model.")(state), "pytorch-lightning_version": "2"},
+        lambda state: {"n_averaged": torch.tensor(5), **prefixed("module.")(state)},
+    ],
+)
+def test_what_other_programs_wrap_around_a_network_is_taken_off(tmp_path, wrap):
+    state = tiny_state()
+    torch.save(wrap(state), tmp_path / "wrapped.pt")
+    model = import_research_checkpoint(tmp_path / "wrapped.pt", image_channels=1)
+    assert torch.equal(ask(model), ask_network(TINY, state))
+
+
+def test_a_safetensors_file_is_read_as_one(tmp_path):
+    state = tiny_state()
+    save_file(prefixed("module.")(state), tmp_path / "ck.safetensors")
+    os.replace(tmp_path / "ck.safetensors", tmp_path / "ck.pt")  # noqa: PTH105
+    model = import_research_checkpoint(tmp_path / "ck.pt", image_channels=1)
+    assert torch.equal(ask(model), ask_network(TINY, state))
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "ck.pt").read_bytes()[:-9])
+    with pytest.raises(WeightsError, match="cut short"):
+        import_research_checkpoint(tmp_path / "cut.pt", image_channels=1)
+
+
+def test_a_model_of_our_own_needs_no_import(a_checkpoint, tmp_path):
+    model = import_research_checkpoint(a_checkpoint, image_channels=1)
+    save_model(model, tmp_path / "own.safetensors")
+    with pytest.raises(WeightsError, match="needs no import"):
+        import_research_checkpoint(tmp_path / "own.safetensors", image_channels=1)
 
 
 def test_the_plain_weights_only_reader_fails_on_the_five_key_file(a_checkpoint):
@@ -379,7 +423,7 @@ def test_noise_a_folder_and_a_missing_file_are_weights_errors(tmp_path):
     [
         {},
         [1, 2],
-        {"model": tiny_state()},
+        {"model": {"state_dict": [1]}},
         {"average_model": {"out.2.weight": "text"}},
         {"average_model": 3},
         {1: torch.zeros(1)},
