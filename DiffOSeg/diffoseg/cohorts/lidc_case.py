@@ -18,7 +18,9 @@ import numpy as np
 from ..errors import InputError
 from ..experts.panel import Expert, ExpertPanel
 from ..files.atomic import replacing
-from ..reading.dicom import SliceHeader, read_plane, stacked
+from ..reading.dicom_header import SliceHeader
+from ..reading.dicom_stack import stacked
+from ..reading.dicom_voxels import read_plane
 from ..space.geometry import Box, Geometry, triple
 from ..space.volume import Volume
 from .case import Case

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
-from ..reading.dicom import SliceHeader
+from ..reading.dicom_header import SliceHeader
 from .lidc_readings import Outline, Reading
 
 _OFF = 0.1  # of the distance between slices, by which an outline's place may miss its slice

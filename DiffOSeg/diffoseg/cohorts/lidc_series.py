@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..reading.dicom import SliceHeader, is_dicom, read_header
+from ..reading.dicom_files import is_dicom
+from ..reading.dicom_header import SliceHeader, read_header
 from .lidc_readings import ScanReadings
 from .lidc_xml import read_lidc_xml, series_named_in
 

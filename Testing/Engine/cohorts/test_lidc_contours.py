@@ -10,7 +10,7 @@ from matplotlib.path import Path as Polygon
 from diffoseg.cohorts.lidc_contours import drawn_on, mask_of
 from diffoseg.cohorts.lidc_readings import Outline, Reading
 from diffoseg.errors import InputError
-from diffoseg.reading.dicom import SliceHeader
+from diffoseg.reading.dicom_header import SliceHeader
 
 ROWS, COLUMNS = 30, 40
 WHOLE = np.zeros(2, int), np.array([ROWS, COLUMNS])
@@ -85,7 +85,6 @@ def a_stack(count=4, step=2.5):
             modality="CT",
             scout=False,
             flat=True,
-            inverted=False,
             shape=(ROWS, COLUMNS),
             spacing=(0.7, 0.7),
             thickness=step,
