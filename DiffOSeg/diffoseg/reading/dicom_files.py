@@ -121,5 +121,5 @@ def _beginning(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
             return file.read(132)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: text that no file can be called
         return None

@@ -6,7 +6,7 @@ others for their one image at the top.
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -217,14 +217,17 @@ def _is_empty(path: Path) -> bool:
 def _frames(path: Path, tags: Any, series: str) -> list[SliceHeader]:
     count = int(tags.get("NumberOfFrames") or 1)
     if _PER_FRAME not in tags or class_of(tags) in SEGMENTATIONS:
-        flat = count == 1 and class_of(tags) not in SEGMENTATIONS
-        return [_header(path, tags, series, 0, flat)]
+        header = frame_header(path, tags, 0)
+        single = count == 1 and class_of(tags) not in SEGMENTATIONS
+        return [replace(header, flat=header.flat and single)]
     if len(tags[_PER_FRAME].value) != count:
         raise HeaderError(path, "describes fewer or more frames than it has", series)
-    return [_header(path, tags, series, frame, True) for frame in range(count)]
+    return [frame_header(path, tags, frame) for frame in range(count)]
 
 
-def _header(path: Path, tags: Any, series: str, frame: int, flat: bool) -> SliceHeader:
+def frame_header(path: Path, tags: Any, frame: int) -> SliceHeader:
+    """Return what a file's tags say of one frame; raises nearly anything where they are forged."""
+    series = str(tags.get("SeriesInstanceUID") or "")
     measures = macro(tags, frame, "PixelMeasuresSequence")
     orientation = numbers(macro(tags, frame, "PlaneOrientationSequence"), "ImageOrientationPatient")
     color = str(tags.get("PhotometricInterpretation") or "").strip()
@@ -236,8 +239,7 @@ def _header(path: Path, tags: Any, series: str, frame: int, flat: bool) -> Slice
         number=str(tags.get("SeriesNumber") or series or "without a number"),
         modality=str(tags.get("Modality") or ""),
         scout="LOCALIZER" in (tags.get("ImageType") or ()),
-        flat=flat
-        and int(tags.get("SamplesPerPixel") or 1) == 1
+        flat=int(tags.get("SamplesPerPixel") or 1) == 1
         and color in ("", "MONOCHROME1", "MONOCHROME2"),
         shape=(int(tags.Rows), int(tags.Columns)),
         spacing=tuple(numbers(measures, "PixelSpacing")),
