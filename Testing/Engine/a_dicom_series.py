@@ -1,11 +1,14 @@
 """Tiny DICOM files for tests: a series of CT slices, and an enhanced file of many frames."""
 
 import copy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedCTImageStorage, generate_uid
+from pydicom.pixels import pack_bits
+from pydicom.uid import EnhancedCTImageStorage, SegmentationStorage, generate_uid
 
 from diffoseg.cohorts.dicom_series import write_dicom_series
 from diffoseg.space.geometry import Geometry
@@ -43,35 +46,35 @@ def an_enhanced_file(path, *, frames=4, order=None, slopes=None, shared_place=Fa
     pixels = np.random.default_rng(1).integers(0, 1000, (frames, 5, 6)).astype("<u2")
     order = list(order or range(frames))
     slopes = list(slopes or [1] * frames)
-    tags = copy.deepcopy(pydicom.dcmread(a_series(path.parent / "pattern", slices=1)[0]))
-    (path.parent / "pattern" / "slice_0001.dcm").unlink()
-    (path.parent / "pattern").rmdir()
-    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        delattr(tags, name)
-    for name in ("SliceThickness", "RescaleSlope", "RescaleIntercept", "RescaleType"):
-        delattr(tags, name)
-    tags.SOPClassUID = tags.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-    tags.SeriesInstanceUID, tags.NumberOfFrames, tags.PixelRepresentation = (
-        generate_uid(),
-        frames,
-        0,
-    )
-    shared = Dataset()
-    shared.PixelMeasuresSequence = [a_group(PixelSpacing=[0.8, 0.7], SliceThickness=2)]
-    shared.PlaneOrientationSequence = [a_group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
-    tags.SharedFunctionalGroupsSequence = [shared]
-    tags.PerFrameFunctionalGroupsSequence = []
-    for place in order:
-        item = Dataset()
+    tags = _of_many_frames(EnhancedCTImageStorage, frames, thickness=2)
+    for place, item in zip(order, tags.PerFrameFunctionalGroupsSequence, strict=True):
         spot = 0 if shared_place else 2 * place
         item.PlanePositionSequence = [a_group(ImagePositionPatient=[-10, 20, 30 + spot])]
         item.PixelValueTransformationSequence = [
             a_group(RescaleSlope=slopes[place], RescaleIntercept=-1000, RescaleType="HU")
         ]
-        tags.PerFrameFunctionalGroupsSequence.append(item)
-    tags.PixelData = pixels[order].tobytes()
+    tags.PixelRepresentation, tags.PixelData = 0, pixels[order].tobytes()
+    tags.Rows, tags.Columns = pixels.shape[1:]
     tags.save_as(path)
     return pixels, np.array(slopes, float)
+
+
+def a_segmentation_by_hand(path, mask, planes):
+    """Write the segment "Hand", on some planes of a series' grid alone, in their order."""
+    tags = _of_many_frames(SegmentationStorage, len(planes), thickness=2, apart=2.5)
+    tags.Modality, tags.SegmentationType = "SEG", "BINARY"
+    tags.BitsAllocated = tags.BitsStored = 1
+    tags.HighBit = tags.PixelRepresentation = 0
+    tags.SegmentSequence = [a_group(SegmentNumber=3, SegmentLabel="Hand")]
+    shared = tags.SharedFunctionalGroupsSequence[0]
+    shared.SegmentIdentificationSequence = [a_group(ReferencedSegmentNumber=3)]
+    for plane, item in zip(planes, tags.PerFrameFunctionalGroupsSequence, strict=True):
+        item.PlanePositionSequence = [a_group(ImagePositionPatient=[-10, 20, 30 + 2.5 * plane])]
+    tags.Rows, tags.Columns = mask.shape[1:]
+    tags.PixelData = pack_bits(mask[planes].astype(np.uint8))
+    tags["PixelData"].VR = "OB"
+    tags.save_as(path)
+    return path
 
 
 def a_group(**tags):
@@ -80,3 +83,25 @@ def a_group(**tags):
     for name, value in tags.items():
         setattr(item, name, value)
     return item
+
+
+def _of_many_frames(kind, frames, *, thickness, apart=None):
+    """Return a file of a kind, with functional groups that say all but the frames' places."""
+    with TemporaryDirectory() as folder:
+        tags = copy.deepcopy(pydicom.dcmread(a_series(Path(folder, "one"), slices=1)[0]))
+    for name in ("ImagePosition", "ImageOrientation"):
+        delattr(tags, f"{name}Patient")
+    for name in ("PixelSpacing", "SliceThickness", "RescaleSlope", "RescaleIntercept"):
+        delattr(tags, name)
+    for name in ("RescaleType", "WindowCenter", "WindowWidth"):
+        delattr(tags, name)
+    tags.SOPClassUID = tags.file_meta.MediaStorageSOPClassUID = kind
+    tags.SeriesInstanceUID, tags.NumberOfFrames = generate_uid(), frames
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [a_group(PixelSpacing=[0.8, 0.7], SliceThickness=thickness)]
+    if apart:
+        shared.PixelMeasuresSequence[0].SpacingBetweenSlices = apart
+    shared.PlaneOrientationSequence = [a_group(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
+    tags.SharedFunctionalGroupsSequence = [shared]
+    tags.PerFrameFunctionalGroupsSequence = [Dataset() for _ in range(frames)]
+    return tags

@@ -58,21 +58,27 @@ def read_dicom_folder(folder: Path, series: int | str | None) -> Volume:
     _require_places(chosen, [image for image in slices if image.series == own])
     left = len(found.images) - len(usable)
     notes = [f"{_count(left, 'scout or other image', 'scouts or other images')} left out."]
-    return _volume(chosen, f"Series {chosen[0].number}", notes if left else [])
+    others = [error for error in found.unread if error.series not in ("", own)]
+    notes = (notes if left else []) + ([f"Of other series, {_unread(others)}."] if others else [])
+    return _volume(chosen, f"Series {chosen[0].number}", notes)
 
 
 def _require_all_read(unread: Iterable[HeaderError]) -> None:
     """Refuse files that should be slices: those at the end of a stack, nobody would miss."""
-    errors = list(unread)
-    if not errors:
-        return
+    if errors := list(unread):
+        raise InputError(
+            f"{_unread(errors)}. Copy or export them again, or take them out of the folder."
+        )
+
+
+def _unread(errors: Sequence[HeaderError]) -> str:
+    """Return how many files cannot be read, and the names of the first."""
     named = ", ".join(
         f"{one_line(error.path.name)} ({error.reason})" for error in errors[:_MOST_NAMED]
     )
     more = f" and {len(errors) - _MOST_NAMED} more" if len(errors) > _MOST_NAMED else ""
-    raise InputError(
-        f"{_count(len(errors), 'file', 'files')} that may be slices cannot be read: {named}{more}."
-        " Copy or export them again, or take them out of the folder."
+    return (
+        f"{_count(len(errors), 'file', 'files')} that may be slices cannot be read: {named}{more}"
     )
 
 

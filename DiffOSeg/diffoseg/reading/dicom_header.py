@@ -195,7 +195,7 @@ def _tags(path: Path) -> tuple[Any, bool]:
 def _series_of(tags: Any) -> str:
     """Return the UID of the series, or "" where the file may end in the middle of it."""
     goes_on = any(tag > _SERIES for tag in tags.keys())  # noqa: SIM118  # a Dataset's elements else
-    return str(tags.get("SeriesInstanceUID") or "") if goes_on else ""
+    return one_line(str(tags.get("SeriesInstanceUID") or "")) if goes_on else ""
 
 
 def _is_no_image(tags: Any) -> bool:
@@ -227,7 +227,7 @@ def _frames(path: Path, tags: Any, series: str) -> list[SliceHeader]:
 
 def frame_header(path: Path, tags: Any, frame: int) -> SliceHeader:
     """Return what a file's tags say of one frame; raises nearly anything where they are forged."""
-    series = str(tags.get("SeriesInstanceUID") or "")
+    series = one_line(str(tags.get("SeriesInstanceUID") or ""))
     measures = macro(tags, frame, "PixelMeasuresSequence")
     orientation = numbers(macro(tags, frame, "PlaneOrientationSequence"), "ImageOrientationPatient")
     color = str(tags.get("PhotometricInterpretation") or "").strip()
@@ -236,8 +236,8 @@ def frame_header(path: Path, tags: Any, frame: int) -> SliceHeader:
         uid=str(tags.get("SOPInstanceUID", "")),
         series=series,
         patient=str(tags.get("PatientID") or ""),
-        number=str(tags.get("SeriesNumber") or series or "without a number"),
-        modality=str(tags.get("Modality") or ""),
+        number=one_line(str(tags.get("SeriesNumber") or series or "without a number")),
+        modality=one_line(str(tags.get("Modality") or "")),
         scout="LOCALIZER" in (tags.get("ImageType") or ()),
         flat=int(tags.get("SamplesPerPixel") or 1) == 1
         and color in ("", "MONOCHROME1", "MONOCHROME2"),

@@ -80,8 +80,8 @@ def read_dicom_seg(path: Path) -> tuple[DicomSegments, Geometry]:
     if not path.is_file():
         raise InputError(f"There is no file {one_line(path.name)}. Check the name.")
     tags = open_image(path)
-    _require_segmentation(tags, one_line(path.name))
     try:
+        _require_segmentation(tags, one_line(path.name))
         headers = [frame_header(path, tags, k) for k in range(int(tags.get("NumberOfFrames", 1)))]
         owners = [_owner(tags, frame) for frame in range(len(headers))]
         between = _stated_step(tags)

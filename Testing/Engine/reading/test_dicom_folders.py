@@ -1,5 +1,7 @@
 """No slice of a folder vanishes without a word, and nothing that is no slice spoils a series."""
 
+import re
+
 import numpy as np
 import pydicom
 import pytest
@@ -9,10 +11,6 @@ from diffoseg.errors import InputError
 from diffoseg.reading import read_volume
 
 FAR_AWAY = "1.2.3.4"
-
-
-def cut(path, at):
-    path.write_bytes(path.read_bytes()[:at])
 
 
 @pytest.mark.parametrize("name", ["slice_0008.dcm", "slice_0001.dcm"])
@@ -56,12 +54,15 @@ def test_a_link_to_nowhere_among_the_slices_is_named(tmp_path):
         read_volume(tmp_path)
 
 
-def test_a_damaged_slice_of_another_series_does_no_harm(tmp_path):
+def test_a_damaged_slice_of_another_series_is_noted_there_and_refused_here(tmp_path):
     a_series(tmp_path / "a", number=1)
     other = a_series(tmp_path / "b", number=2, seed=1)
-    cut(other[-1], other[-1].stat().st_size - 80)  # the series is known, the pixels are gone
-    assert read_volume(tmp_path, series=1).geometry.size == (6, 5, 8)
-    with pytest.raises(InputError, match=r"slice_0008.dcm"):
+    other[-1].write_bytes(other[-1].read_bytes()[:-80])  # the series is known, the pixels are gone
+    volume = read_volume(tmp_path, series=1)
+    assert volume.geometry.size == (6, 5, 8)
+    words = "1 file that may be slices cannot be read: slice_0008.dcm (ends before its pixels)"
+    assert volume.notes == (f"Of other series, {words}.",)
+    with pytest.raises(InputError, match=re.escape(words)):
         read_volume(tmp_path, series=2)
 
 

@@ -1,19 +1,16 @@
 """DICOM Segmentations as regions and labels; written by highdicom, and one by pydicom alone."""
 
-import copy
 import json
 
 import highdicom
 import numpy as np
 import pydicom
 import pytest
-from a_dicom_series import a_group, a_series, change
+from a_dicom_series import a_segmentation_by_hand, a_series, change
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
-from pydicom.pixels import pack_bits
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import generate_uid
 
 from diffoseg.cohorts.datalist import read_datalist
 from diffoseg.errors import InputError
@@ -135,37 +132,10 @@ def test_a_region_is_the_box_around_all_segments(tmp_path, scan, name):
 
 
 def test_a_segmentation_written_by_hand_is_read(tmp_path, scan):
-    folder, paths = scan
+    folder, _ = scan
     mask = np.zeros((8, 7, 6), bool)
     mask[2, 1:4, 2], mask[6, 5, 5] = True, True
-    tags = copy.deepcopy(pydicom.dcmread(paths[0]))
-    for name in ("RescaleSlope", "RescaleIntercept", "RescaleType", "WindowCenter", "WindowWidth"):
-        delattr(tags, name)
-    orientation = list(tags.ImageOrientationPatient)
-    spacing = list(tags.PixelSpacing)
-    for name in ("ImageOrientationPatient", "PixelSpacing", "ImagePositionPatient"):
-        delattr(tags, name)
-    tags.SOPClassUID = tags.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66.4"
-    tags.Modality, tags.SegmentationType, tags.NumberOfFrames = "SEG", "BINARY", 2
-    tags.BitsAllocated = tags.BitsStored = 1
-    tags.HighBit = tags.PixelRepresentation = 0
-    tags.SegmentSequence = [a_group(SegmentNumber=3, SegmentLabel="Hand")]
-    shared = Dataset()
-    shared.PixelMeasuresSequence = [
-        a_group(PixelSpacing=spacing, SliceThickness=2, SpacingBetweenSlices=2.5)
-    ]
-    shared.PlaneOrientationSequence = [a_group(ImageOrientationPatient=orientation)]
-    shared.SegmentIdentificationSequence = [a_group(ReferencedSegmentNumber=3)]
-    tags.SharedFunctionalGroupsSequence = [shared]
-    tags.PerFrameFunctionalGroupsSequence = [
-        a_group(PlanePositionSequence=[a_group(ImagePositionPatient=[-10, 20, 30 + 2.5 * k])])
-        for k in (6, 2)
-    ]
-    tags.PixelData = pack_bits(mask[[6, 2]].astype(np.uint8))
-    tags["PixelData"].VR = "OB"
-    tags.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    tags.save_as(tmp_path / "hand.dcm")
-    found, grid = read_dicom_seg(tmp_path / "hand.dcm")
+    found, grid = read_dicom_seg(a_segmentation_by_hand(tmp_path / "hand.dcm", mask, [6, 2]))
     volume = read_volume(folder)
     assert list(found) == ["Hand"]
     assert grid.size == (6, 7, 5)
