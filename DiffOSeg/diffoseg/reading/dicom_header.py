@@ -199,15 +199,20 @@ def _series_of(tags: Any) -> str:
 
 
 def _is_no_image(tags: Any) -> bool:
-    """Return whether an object is known to be of a kind without pixels."""
+    """Return whether an object is of a kind without pixels, as far as the file says twice."""
+    meta = getattr(tags, "file_meta", {})
+    stated = {tags.get("SOPClassUID"), meta.get("MediaStorageSOPClassUID")} - {None, ""}
+    return bool(stated) and all(_lacks_pixels(str(uid)) for uid in stated)
+
+
+def _lacks_pixels(uid: str) -> bool:
+    """Return whether a kind of object has none; one of nobody's may be an image's, cut short."""
     from pydicom.uid import UID
 
-    uid = class_of(tags)
-    if not uid or uid in _IMAGES_BY_OTHER_NAMES:
-        return False
-    standard = uid.startswith(_ROOT) or _ROOT.startswith(uid)
-    is_known = UID(uid).name != uid  # any other one of the standard's may be cut short
-    return "Image Storage" not in UID(uid).name and (is_known or not standard)
+    name = UID(uid).name
+    if name == uid:  # of a maker, or no kind at all
+        return UID(uid).is_valid and not uid.startswith(_ROOT) and not _ROOT.startswith(uid)
+    return uid not in _IMAGES_BY_OTHER_NAMES and "Image Storage" not in name
 
 
 def _is_empty(path: Path) -> bool:

@@ -1,11 +1,13 @@
 """No slice of a folder vanishes without a word, and nothing that is no slice spoils a series."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from a_dicom_series import a_series, an_enhanced_file, change
+from pydicom.data import get_testdata_file
 
 from diffoseg.errors import InputError
 from diffoseg.reading import read_volume
@@ -33,6 +35,26 @@ def test_a_lost_slice_without_a_suffix_is_known_by_its_neighbours(tmp_path, name
     (tmp_path / names.format(17)).write_bytes(content)
     with pytest.raises(InputError, match="1 file that may be slices cannot be read"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("cut_class", [b"1.2.840.1", b"1.2.84\xff10008.5", b"2.2.840.10008.5.1"])
+def test_a_slice_whose_kind_is_garbled_is_no_report(tmp_path, cut_class):
+    path = a_series(tmp_path)[-1]
+    whole = path.read_bytes()
+    at = whole.rfind(b"1.2.840.10008.5.1.4.1.1.2\0")
+    path.write_bytes(whole[:at] + cut_class)
+    with pytest.raises(InputError, match=r"slice_0008.dcm \(ends before its pixels\)"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rtplan.dcm", "reportsi.dcm", "test-SR.dcm", "rtstruct.dcm"])
+def test_objects_without_pixels_are_no_matter(tmp_path, name):
+    a_series(tmp_path)
+    path = get_testdata_file(name, download=False)
+    (tmp_path / "slice_0009.dcm").write_bytes(Path(path).read_bytes())
+    volume = read_volume(tmp_path)
+    assert volume.geometry.size == (6, 5, 8)
+    assert volume.notes == ()
 
 
 def test_many_lost_slices_are_counted_and_the_first_named(tmp_path):
