@@ -23,6 +23,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from fuzz_dicom import DICOM_FORMATS, SERIES, judged_in_folder
 
 from diffoseg.errors import InputError
 from diffoseg.output.seg_nrrd import write_seg_nrrd
@@ -122,6 +123,8 @@ def _serve(pipe: Connection) -> None:
 def _judged(path: Path) -> tuple[str, str]:
     scan = Volume(_VOXELS.astype(np.float32), _GRID)
     try:
+        if path.name.endswith(SERIES):
+            return judged_in_folder(path)
         with contextlib.suppress(InputError):
             read_region(path, scan)
         if path.name.endswith(".seg.nrrd"):
@@ -134,7 +137,7 @@ def _judged(path: Path) -> tuple[str, str]:
         return ("refused", "") if plain else ("traceback", text[:200])
     except BaseException as error:
         return "traceback", f"{type(error).__name__}: {error}"[:300]
-    return _compared(path, volume)
+    return ("read", "") if path.suffix == ".dcm" else _compared(path, volume)
 
 
 def _compared(path: Path, volume: Volume) -> tuple[str, str]:
@@ -250,6 +253,7 @@ FORMATS: dict[str, Made] = {
     "meta": (".mha", _by_itk(".mha", False), _mutated_text),
     "meta-zlib": (".mha", _by_itk(".mha", True), _mutated_text),
     "segments": (".seg.nrrd", _segments, _mutated_text),
+    **DICOM_FORMATS,
 }
 
 if __name__ == "__main__":

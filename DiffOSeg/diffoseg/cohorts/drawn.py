@@ -1,8 +1,8 @@
 """What experts drew on an image, in a file of another program, as a Case.
 
-A .seg.nrrd holds a segment for each expert or lesion; any other image file is one mask. Either may
-be cropped, reach beyond the scan or have its axes in another order, as long as its voxels are the
-scan's own.
+A .seg.nrrd or DICOM SEG holds a segment for each expert or lesion; any other image file is one
+mask. Either may be cropped, reach beyond the scan or have its axes in another order, as long as its
+voxels are the scan's own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files.values import one_line
 from ..reading.image_file import read_image
 from ..reading.scan import read_volume
-from ..reading.seg_nrrd import read_seg_nrrd
+from ..reading.segments import holds_segments, read_segments
 from ..space.geometry import Box, Geometry
 from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
@@ -33,7 +33,7 @@ class DataEntry:
 
     Attributes:
         image: a scan in any form that ``reading`` reads.
-        label: a .seg.nrrd file, or a mask of one label; see ``space.mask_values``.
+        label: a .seg.nrrd or DICOM SEG file, or a mask of one label; see ``space.mask_values``.
         drawn: by segment's name, the expert; "" as a segment is the file's only mask, "" as an
             expert whoever the list is read for.
         region: where the experts looked, LPS mm; None is around everything that is marked.
@@ -95,13 +95,15 @@ def _read_case(entries: Sequence[DataEntry]) -> Case:
 def _drawings(entry: DataEntry, notes: list[str]) -> Iterator[tuple[str, np.ndarray, Geometry]]:
     """Yield expert, mask and its grid for all that an entry says was drawn; adds notes."""
     name = entry.label.name
-    if not name.lower().endswith(".seg.nrrd"):
+    if not holds_segments(entry.label):
         if any(entry.drawn):
-            raise InputError(f"{name} holds no named segments. Give a .seg.nrrd file.")
+            raise InputError(
+                f"{name} holds no named segments. Give a .seg.nrrd file, or a DICOM SEG."
+            )
         array, grid = _only_mask(entry.label, notes)
         yield entry.drawn[""], array, grid
         return
-    found, grid = read_seg_nrrd(entry.label)
+    found, grid = read_segments(entry.label)
     notes += found.notes
     listed = ", ".join(map(one_line, list(found)[:_MOST_LISTED]))
     for segment, expert in entry.drawn.items():

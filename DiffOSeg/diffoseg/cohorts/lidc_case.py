@@ -114,10 +114,7 @@ def _looked_through(
     said = series.readings
     if said is None:
         raise InputError("There is no XML for it.")
-    found = stacked(series.slices, "The series")
-    if found.notes:
-        raise InputError(f"{found.notes[0]} Download the series again.")
-    stack, geometry = found.slices, found.geometry
+    stack, geometry = stacked(series.slices, "The series")
     nodules = _nodules(said, stack, geometry)
     crops = [_crop(number, nodules, geometry, margin_mm) for number in range(len(nodules))]
     cases = [_case(series, said.source, nodules, crop, geometry) for crop in crops]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..reading.dicom_header import SliceHeader, is_dicom, read_headers
+from ..reading.dicom_files import is_dicom
+from ..reading.dicom_header import SliceHeader, read_header
 from .lidc_readings import ScanReadings
 from .lidc_xml import read_lidc_xml, series_named_in
 
@@ -84,12 +85,8 @@ def headers_of(paths: Sequence[Path]) -> Headers:
     for path in paths:
         if path.name.upper() == "DICOMDIR" or not is_dicom(path):
             continue
-        try:
-            (header,) = read_headers(path)
-        except (InputError, ValueError):  # or a file of no image, or of many
-            damaged += _damaged(path)
-            continue
-        if not header.series or not header.modality:
+        header = read_header(path)
+        if header is None or not header.series or not header.modality:
             damaged += _damaged(path)
         elif header.modality == "CT" and not header.scout:
             slices.append(header)

@@ -1,124 +1,104 @@
-"""DICOM files and folders as one volume, or a sentence why they are none."""
+"""A DICOM file or folder as one volume, or a sentence why it is none."""
 
-import os
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import InputError
 from ..files.values import one_line
 from ..space.volume import Volume
-from .dicom_header import SliceHeader, is_dicom, read_headers
-from .dicom_stack import stacked
-from .dicom_voxels import read_voxels
+from .dicom_files import read_folder
+from .dicom_header import HeaderError, SliceHeader, read_frames
+from .dicom_stack import alike, stacked
+from .dicom_voxels import read_plane, read_voxels
 
-_MOST_FILES = 20_000
 _MOST_LISTED = 8
-_MOST_NAMED = 3  # files that could not be read
+_MOST_NAMED = 4
+_FEW = 4  # slices of a stack for each image beside it that may be left out
 
 
 def read_dicom_file(path: Path) -> Volume:
-    """Return one slice, or the frames of one file, as a volume.
-
-    Raises InputError where it is no placed slice of a scan.
-    """
-    images = read_headers(path)
+    """Return one slice, or the frames of one file, as a volume; InputError where it is no scan."""
+    images = read_frames(path)
     if not images:
         raise InputError(f"{path.name} holds no image. Give a CT or MR slice, or its folder.")
-    if images[0].segmentation:
-        raise InputError(f"{path.name} is a segmentation. Give it as a region or a label.")
+    if images[0].modality == "SEG":
+        raise InputError(
+            f"{path.name} is a segmentation, not a scan. Give the scan that it was drawn on."
+        )
     if images[0].scout:
         raise InputError(f"{path.name} is a scout image. Give a slice, or the folder of a series.")
-    return _volume(images, path.name)
+    return _volume(images, one_line(path.name), [])
 
 
 def read_dicom_folder(folder: Path, series: int | str | None) -> Volume:
     """Return the one series in a folder and its subfolders, or the one of that number or UID.
 
-    Scouts, colour pictures and X-ray images beside the slices are left out, and noted so, as are
-    files that cannot be read.
+    Scouts, colour pictures and X-ray images beside the slices are left out, and noted so; so are
+    copies of slices and the odd image that is no slice of the stack.
 
     Raises:
-        InputError: no series, several and none chosen, or slices that do not make one volume.
+        InputError: no series, several and none chosen, slices that do not make one volume, or files
+            that should be slices and cannot be read.
     """
-    images, unreadable = _images_in(folder)
-    lost = _lost(unreadable)
-    if not images:
-        raise InputError(
-            f"The folder holds no DICOM images. {lost or 'Give the folder of a CT or MR series.'}"
-        )
-    slices = [image for image in images if not image.scout and not image.segmentation]
+    found = read_folder(folder)
+    if not found.images:
+        _require_all_read(found.unread)
+        raise InputError("The folder holds no DICOM images. Give the folder of a CT or MR series.")
+    slices = [image for image in found.images if not image.scout]
     if not slices:
         raise InputError(
             "The folder holds only scout images. Give the folder of a CT or MR series."
         )
     usable = [image for image in slices if image.flat and image.placed] or slices
     chosen = _choose(_by_series(usable), series)
-    volume = _volume(chosen, f"Series {chosen[0].number}")
-    left = len(images) - len(usable)
-    others = (
-        f"{left} scout{'s' if left > 1 else ''} or other image{'s' if left > 1 else ''} left out."
+    own = chosen[0].series
+    _require_all_read(error for error in found.unread if error.series in ("", own))
+    _require_places(chosen, [image for image in slices if image.series == own])
+    left = len(found.images) - len(usable)
+    notes = [f"{_count(left, 'scout or other image', 'scouts or other images')} left out."]
+    others = [error for error in found.unread if error.series not in ("", own)]
+    notes = (notes if left else []) + ([f"Of other series, {_unread(others)}."] if others else [])
+    return _volume(chosen, f"Series {chosen[0].number}", notes)
+
+
+def _require_all_read(unread: Iterable[HeaderError]) -> None:
+    """Refuse files that should be slices: those at the end of a stack, nobody would miss."""
+    if errors := list(unread):
+        raise InputError(
+            f"{_unread(errors)}. Copy or export them again, or take them out of the folder."
+        )
+
+
+def _unread(errors: Sequence[HeaderError]) -> str:
+    """Return how many files cannot be read, and the names of the first."""
+    named = ", ".join(
+        f"{one_line(error.path.name)} ({error.reason})" for error in errors[:_MOST_NAMED]
     )
-    notes = [*volume.notes, others if left else "", lost]
-    return replace(volume, notes=tuple(filter(None, notes)))
+    more = f" and {len(errors) - _MOST_NAMED} more" if len(errors) > _MOST_NAMED else ""
+    return (
+        f"{_count(len(errors), 'file', 'files')} that may be slices cannot be read: {named}{more}"
+    )
 
 
-def _images_in(folder: Path) -> tuple[list[SliceHeader], list[Path]]:
-    """Return what the files below a folder say of their images, and those that say nothing."""
-    images: list[SliceHeader] = []
-    unreadable: list[Path] = []
-    others: list[Path] = []
-    for path in _files(folder):
-        if path.name.upper() == "DICOMDIR":
-            continue
-        if not is_dicom(path):
-            others.append(path)
-            continue
-        try:
-            images += read_headers(path)
-        except InputError:
-            unreadable.append(path)
-    kinds = {_pattern(image.path) for image in images}
-    return images, unreadable + [path for path in others if _pattern(path) in kinds]
+def _require_places(chosen: Sequence[SliceHeader], series: Sequence[SliceHeader]) -> None:
+    """Refuse images of the chosen series that would be slices, were it known where they lie."""
+    lost = [
+        image
+        for image in series
+        if image.flat and not image.placed and image.shape == chosen[0].shape
+    ]
+    if lost and chosen[0].placed:
+        raise InputError(
+            f"{_count(len(lost), 'image', 'images')} of the series do not say where in the patient"
+            f" they lie, the first is {one_line(lost[0].path.name)}. Export the series again, or"
+            " take them out of the folder."
+        )
 
 
-def _pattern(path: Path) -> tuple[Path, str]:
-    """Return what the names of a series' files share: a folder, and a name but for its digits."""
-    return path.parent, re.sub(r"\d+", "#", path.name)
-
-
-def _lost(unreadable: Sequence[Path]) -> str:
-    """Return a note on files that could not be read, or ""."""
-    count = len(unreadable)
-    if count < 2:
-        return f"1 file could not be read: {_names(unreadable)}. Copy it again." if count else ""
-    return f"{count} files could not be read: {_names(unreadable)}. Copy them again."
-
-
-def _names(paths: Sequence[Path]) -> str:
-    names = ", ".join(one_line(path.name) for path in paths[:_MOST_NAMED])
-    return f"{names} and others" if len(paths) > _MOST_NAMED else names
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, through links too, in one order on every machine."""
-    seen = 0
-    entered: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in entered:  # a link back to where we were
-            folders.clear()
-            continue
-        entered.add(real)
-        folders.sort()
-        seen += len(names)
-        if seen > _MOST_FILES:
-            raise InputError(
-                f"The folder holds more than {_MOST_FILES} files. Give the folder of one series."
-            )
-        yield from (Path(parent, name) for name in sorted(names))
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
 
 
 def _by_series(slices: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
@@ -137,10 +117,7 @@ def _choose(found: list[list[SliceHeader]], series: int | str | None) -> list[Sl
     if len(matches) == 1:
         return matches[0]
     listed = matches or found
-    numbers = Counter(group[0].number for group in listed)
-    lines = "; ".join(
-        _describe(group, numbers[group[0].number] == 1) for group in listed[:_MOST_LISTED]
-    )
+    lines = "; ".join(_descriptions(listed)[:_MOST_LISTED])
     more = "; and others" if len(listed) > _MOST_LISTED else ""
     problem = (
         f"The folder holds {len(listed)} series"
@@ -150,17 +127,84 @@ def _choose(found: list[list[SliceHeader]], series: int | str | None) -> list[Sl
     raise InputError(f"{problem}: {lines}{more}. Choose one with --series.")
 
 
-def _describe(group: Sequence[SliceHeader], unique: bool) -> str:
-    """Name a series by nothing of the patient: number or UID, modality, size."""
+def _descriptions(groups: Sequence[Sequence[SliceHeader]]) -> list[str]:
+    """Name each series by nothing of the patient, and with more where two look the same."""
+    numbers = [group[0].number for group in groups]
+    sizes = [_size(group) for group in groups]
+    return [
+        f"{group[0].number if numbers.count(group[0].number) == 1 else group[0].series}"
+        f" ({size}{_details(group) if sizes.count(size) > 1 else ''})"
+        for group, size in zip(groups, sizes, strict=True)
+    ]
+
+
+def _size(group: Sequence[SliceHeader]) -> str:
+    rows, columns = group[0].shape
+    return (
+        f"{group[0].modality or 'no modality'},"
+        f" {_count(len(group), 'slice', 'slices')} of {columns} x {rows}"
+    )
+
+
+def _details(group: Sequence[SliceHeader]) -> str:
+    """Return what tells a series from another one of the same size."""
     first = group[0]
-    rows, columns = first.shape
-    name = first.number if unique else first.series
-    slices = f"{len(group)} slice{'s' if len(group) > 1 else ''} of {columns} x {rows}"
-    return f"{name} ({first.modality or 'no modality'}, {slices})"
+    facts = [f"kernel {first.kernel}"] if first.kernel else []
+    facts += [f"{first.thickness:g} mm thick"] if first.thickness else []
+    if first.placed:
+        places = [float(image.position @ first.normal) for image in group if image.placed]
+        facts += [f"pixels of {first.spacing[1]:.3g} mm"]
+        facts += [f"from {min(places):.5g} to {max(places):.5g} mm"]
+    return "".join(f", {fact}" for fact in facts)
 
 
-def _volume(slices: Sequence[SliceHeader], name: str) -> Volume:
+def _volume(slices: Sequence[SliceHeader], name: str, notes: Sequence[str]) -> Volume:
     """Stack the slices of one series; ``name`` is what sentences call them."""
-    stack = stacked(slices, name)
-    array = read_voxels(stack.slices)
-    return Volume(array, stack.geometry, stack.slices[0].modality, notes=stack.notes)
+    kept, strange = _without_strangers(slices)
+    single, copies = _without_copies(kept)
+    stack, geometry = stacked(single, name)
+    said = [*notes]
+    if strange:
+        odd = _count(strange, "image", "images")
+        said.append(f"{odd} of another size or orientation than the series' slices left out.")
+    if copies:
+        said.append(f"{_count(copies, 'copy', 'copies')} of slices left out.")
+    return Volume(read_voxels(stack), geometry, stack[0].modality, notes=tuple(said))
+
+
+def _without_strangers(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], int]:
+    """Return the slices without the few images that are none of the stack, and how many those were.
+
+    All are returned where they are too many to be strangers.
+    """
+    if not all(image.placed and image.flat for image in slices):
+        return list(slices), 0
+    kinds: list[list[SliceHeader]] = []
+    for image in slices:
+        for kind in kinds:
+            if alike(image, kind[0]):
+                kind.append(image)
+                break
+        else:
+            kinds.append([image])
+    largest = max(kinds, key=len)
+    strange = len(slices) - len(largest)
+    few = len(largest) >= 3 and strange <= max(1, len(largest) // _FEW)
+    return (largest, strange) if few else (list(slices), 0)
+
+
+def _without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], int]:
+    """Return the slices, each once, and how many were there again: same place and same pixels."""
+    if not all(image.placed and image.flat for image in slices):
+        return list(slices), 0
+    single: dict[tuple[float, ...], list[SliceHeader]] = {}
+    for image in slices:
+        others = single.setdefault(tuple(image.position), [])
+        if not any(_is_copy(image, other) for other in others):
+            others.append(image)
+    kept = [image for group in single.values() for image in group]
+    return kept, len(slices) - len(kept)
+
+
+def _is_copy(image: SliceHeader, other: SliceHeader) -> bool:
+    return alike(image, other) and np.array_equal(read_plane(image), read_plane(other))

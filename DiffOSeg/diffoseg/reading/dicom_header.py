@@ -1,11 +1,11 @@
-"""What the header of a DICOM file says of its image, frame by frame.
+"""What the header of a DICOM file says of its images: read by pydicom, a file at a time.
 
-Read with pydicom. Positions come from ImagePositionPatient and ImageOrientationPatient alone (DICOM
-PS3.3 C.7.6.2), which an enhanced multi-frame image has in its functional groups (C.7.6.16).
+An enhanced multi-frame file says it for each frame in functional groups (DICOM PS3.3 C.7.6.16),
+others for their one image at the top.
 """
 
+import re
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..files.values import one_line
 
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # and label map
+_RT_DOSE, _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.481.2", "1.2.840.10008.5.1.4.1.1.30"
+_IMAGES_BY_OTHER_NAMES = (*SEGMENTATIONS, _RT_DOSE, _PARAMETRIC_MAP)
+_ROOT = "1.2.840.10008."  # of all UIDs of the standard's own
+_SERIES = 0x0020000E
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+_SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -22,62 +32,54 @@ _TAGS = [
     "SeriesNumber",
     "Modality",
     "ImageType",
+    "ConvolutionKernel",
     "Rows",
     "Columns",
     "PixelSpacing",
     "SliceThickness",
     "ImagePositionPatient",
     "ImageOrientationPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
     "SamplesPerPixel",
     "NumberOfFrames",
     "PhotometricInterpretation",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    _SHARED,
+    _PER_FRAME,
 ]
-_MOST_FRAMES = 20_000
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")  # of a file without preamble
+
+
+class HeaderError(InputError):
+    """A file that looks like DICOM has a header that cannot be read.
+
+    Attributes:
+        path: of the file.
+        reason: what is wrong with it, as it follows its name in a sentence.
+        series: the UID of its series, "" where nobody can know.
+    """
+
+    def __init__(self, path: Path, reason: str, series: str = ""):
+        super().__init__(f"{one_line(path.name)} {reason}. Copy or export it again.")
+        self.path, self.reason, self.series = path, reason, series
 
 
 @dataclass(frozen=True)
 class SliceHeader:
-    """What the header of one image, or of one frame of it, says.
-
-    Attributes:
-        path: of its file.
-        uid: of this image.
-        series, patient, number, modality: as stated, "" where not.
-        scout: whether it only shows where slices lie.
-        flat: one plane of one value per pixel.
-        inverted: shown bright where the values are low, which changes no value.
-        shape: rows, columns.
-        spacing: mm between rows, between columns.
-        thickness: mm, 0 where it is not said.
-        position: (3,) of the first pixel, mm.
-        orientation: (2, 3): along a row, along a column.
-        scale: slope and intercept of the stored values.
-        frame: its place in the file; None where that has one plane.
-        segmentation: whether its values are segments and no scan.
-    """
+    """What a header says of one image, or of one frame."""
 
     path: Path
-    uid: str
+    uid: str  # of this image
     series: str
     patient: str
     number: str
     modality: str
     scout: bool
-    flat: bool
-    inverted: bool
-    shape: tuple[int, int]
-    spacing: tuple[float, ...]
+    flat: bool  # one grey value per pixel, in one plane
+    shape: tuple[int, int]  # rows, columns
+    spacing: tuple[float, ...]  # mm between rows, between columns
     thickness: float
     position: np.ndarray
-    orientation: np.ndarray
-    scale: tuple[float, float] = (1.0, 0.0)
-    frame: int | None = None
-    segmentation: bool = False
+    orientation: np.ndarray  # (2, 3): along a row, along a column
+    frame: int = 0
+    kernel: str = ""  # of a CT's reconstruction
 
     @property
     def placed(self) -> bool:
@@ -91,129 +93,173 @@ class SliceHeader:
         return np.cross(*self.orientation)
 
 
-def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM files do, or is called one."""
+def read_header(path: Path) -> SliceHeader | None:
+    """Return what a file says of its first image, or None where it holds none that can be read."""
     try:
-        with path.open("rb") as file:
-            start = file.read(132)
-    except OSError:
-        return False
-    return start[128:] == b"DICM" or path.suffix.lower() == ".dcm" or _begins_with_a_group(start)
+        return next(iter(read_frames(path)), None)
+    except HeaderError:
+        return None
 
 
-def _begins_with_a_group(start: bytes) -> bool:
-    """Return whether bytes are a first data element, as in files without a preamble."""
-    if start[:2] not in _FIRST_GROUPS or len(start) < 12:
-        return False
-    explicit = start[4:6].isalpha() and start[4:6].isupper()
-    return explicit or int.from_bytes(start[4:8], "little") <= 64
+def read_frames(path: Path) -> list[SliceHeader]:
+    """Return what a file says of its images, one for each frame that has a place of its own.
 
-
-def read_headers(path: Path) -> list[SliceHeader]:
-    """Return what a file says of its image, or of each frame; nothing where it holds none.
+    Returns:
+        None at all for an object that is no image, such as a report or a plan.
 
     Raises:
-        InputError: the header cannot be read, or its numbers are none.
+        HeaderError: the file is cut short, damaged, or states no number where one belongs.
     """
-    import pydicom
-
+    series = ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tags = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-            if "Rows" not in tags or "Columns" not in tags:
-                _require_no_image(tags)
+            tags, has_pixels = _tags(path)
+            series = _series_of(tags)
+            if "Rows" not in tags and _is_no_image(tags):
                 return []
-            return list(_frames(path, tags))
+            if not has_pixels or "Rows" not in tags or "Columns" not in tags:
+                raise HeaderError(
+                    path, "is empty" if _is_empty(path) else "ends before its pixels", series
+                )
+            return _frames(path, tags, series)
+    except HeaderError:
+        raise
+    except OSError as error:
+        raise HeaderError(path, f"cannot be opened ({error.strerror})") from None
+    except _NoNumberError as error:
+        raise HeaderError(path, f"does not state {error} as a clear number", series) from None
     except Exception:  # a forged header can make pydicom raise nearly anything
-        raise InputError(f"The header of {path.name} cannot be read. Copy it again.") from None
+        raise HeaderError(path, "has a damaged header", series) from None
 
 
-def _require_no_image(tags: Any) -> None:
-    """Raise ValueError where a header without rows is an image's, cut short, or nobody's."""
+def class_of(tags: Any) -> str:
+    """Return the UID of the kind of object that a file holds, "" where it does not say."""
+    meta = getattr(tags, "file_meta", {})
+    return str(tags.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+
+
+def macro(tags: Any, frame: int, name: str) -> Any:
+    """Return what holds one group of facts on a frame: its own, the shared, or the image's."""
+    for groups, index in ((_PER_FRAME, frame), (_SHARED, 0)):
+        if len(tags.get(groups) or ()) > index and (found := tags[groups].value[index].get(name)):
+            return found[0]
+    return tags
+
+
+def numbers(tags: Any, name: str) -> np.ndarray:
+    """Return the numbers of a decimal string, with a comma or a point; empty where there are none.
+
+    Raises ValueError, naming the tag, for what is no number or can be read as two of them.
+    """
+    element = tags.get_item(name)
+    value = None if element is None else element.value
+    if isinstance(value, bytes) and element.VR not in ("FD", "FL"):
+        texts = value.decode("ascii", "replace").strip("\0 ").split("\\")
+    else:
+        value = tags.get(name)
+        texts = [] if value is None else [str(part) for part in np.atleast_1d(value)]
+    return np.array([_number(text.strip(), name) for text in texts if text.strip()])
+
+
+class _NoNumberError(ValueError):
+    """A tag, named by the message, does not hold the number that belongs there."""
+
+
+def _number(text: str, name: str) -> float:
+    if not _NUMBER.fullmatch(text) or _THOUSANDS.fullmatch(text):
+        raise _NoNumberError(name)
+    number = float(text.replace(",", "."))
+    if not np.isfinite(number):
+        raise _NoNumberError(name)
+    return number
+
+
+def _tags(path: Path) -> tuple[Any, bool]:
+    """Return the tags of a file that are looked at, and whether pixels follow them."""
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    found: list[int] = []
+
+    def at_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+        if tag in _PIXELS:
+            found.append(tag)
+        return tag in _PIXELS
+
+    with path.open("rb") as file:
+        tags = read_partial(file, at_pixels, force=True, specific_tags=[Tag(t) for t in _TAGS])
+    return tags, bool(found)
+
+
+def _series_of(tags: Any) -> str:
+    """Return the UID of the series, or "" where the file may end in the middle of it."""
+    goes_on = any(tag > _SERIES for tag in tags.keys())  # noqa: SIM118  # a Dataset's elements else
+    return one_line(str(tags.get("SeriesInstanceUID") or "")) if goes_on else ""
+
+
+def _is_no_image(tags: Any) -> bool:
+    """Return whether an object is of a kind without pixels, as far as the file says twice."""
+    meta = getattr(tags, "file_meta", {})
+    stated = {tags.get("SOPClassUID"), meta.get("MediaStorageSOPClassUID")} - {None, ""}
+    return bool(stated) and all(_lacks_pixels(str(uid)) for uid in stated)
+
+
+def _lacks_pixels(uid: str) -> bool:
+    """Return whether a kind of object has none; one of nobody's may be an image's, cut short."""
     from pydicom.uid import UID
 
-    stated = {tags.get("SOPClassUID"), tags.file_meta.get("MediaStorageSOPClassUID")} - {None, ""}
-    if not stated or any("Image Storage" in UID(str(uid)).name for uid in stated):
-        raise ValueError
+    name = UID(uid).name
+    if name == uid:  # of a maker, or no kind at all
+        return UID(uid).is_valid and not uid.startswith(_ROOT) and not _ROOT.startswith(uid)
+    return uid not in _IMAGES_BY_OTHER_NAMES and "Image Storage" not in name
 
 
-def _frames(path: Path, tags: Any) -> Iterator[SliceHeader]:
-    whole = _slice(path, tags)
+def _is_empty(path: Path) -> bool:
+    return path.stat().st_size == 0
+
+
+def _frames(path: Path, tags: Any, series: str) -> list[SliceHeader]:
     count = int(tags.get("NumberOfFrames") or 1)
-    each = tags.get("PerFrameFunctionalGroupsSequence") or ()
-    shared = (tags.get("SharedFunctionalGroupsSequence") or [None])[0]
-    if whole.segmentation or not each:
-        yield replace(whole, flat=whole.flat and count == 1)
-        return
-    if len(each) != count or count > _MOST_FRAMES:
-        raise ValueError
-    for frame, groups in enumerate(each):
-        yield _of_groups(whole, frame, groups, shared)
+    if _PER_FRAME not in tags or class_of(tags) in SEGMENTATIONS:
+        header = frame_header(path, tags, 0)
+        single = count == 1 and class_of(tags) not in SEGMENTATIONS
+        return [replace(header, flat=header.flat and single)]
+    if len(tags[_PER_FRAME].value) != count:
+        raise HeaderError(path, "describes fewer or more frames than it has", series)
+    return [frame_header(path, tags, frame) for frame in range(count)]
 
 
-def _slice(path: Path, tags: Any) -> SliceHeader:
-    orientation = _numbers(tags, "ImageOrientationPatient")
-    series = str(tags.get("SeriesInstanceUID", ""))
+def frame_header(path: Path, tags: Any, frame: int) -> SliceHeader:
+    """Return what a file's tags say of one frame; raises nearly anything where they are forged."""
+    series = one_line(str(tags.get("SeriesInstanceUID") or ""))
+    measures = macro(tags, frame, "PixelMeasuresSequence")
+    orientation = numbers(macro(tags, frame, "PlaneOrientationSequence"), "ImageOrientationPatient")
+    color = str(tags.get("PhotometricInterpretation") or "").strip()
     return SliceHeader(
         path=path,
         uid=str(tags.get("SOPInstanceUID", "")),
         series=series,
         patient=str(tags.get("PatientID") or ""),
-        number=str(tags.get("SeriesNumber") or series or "without a number"),
-        modality=str(tags.get("Modality") or ""),
+        number=one_line(str(tags.get("SeriesNumber") or series or "without a number")),
+        modality=one_line(str(tags.get("Modality") or "")),
         scout="LOCALIZER" in (tags.get("ImageType") or ()),
-        flat=int(tags.get("SamplesPerPixel") or 1) == 1,
-        inverted=str(tags.get("PhotometricInterpretation") or "").strip() == "MONOCHROME1",
+        flat=int(tags.get("SamplesPerPixel") or 1) == 1
+        and color in ("", "MONOCHROME1", "MONOCHROME2"),
         shape=(int(tags.Rows), int(tags.Columns)),
-        spacing=tuple(_numbers(tags, "PixelSpacing")),
-        thickness=float([*_numbers(tags, "SliceThickness"), 0.0][0]),
-        position=_numbers(tags, "ImagePositionPatient"),
+        spacing=tuple(numbers(measures, "PixelSpacing")),
+        thickness=_thickness(measures),
+        position=numbers(macro(tags, frame, "PlanePositionSequence"), "ImagePositionPatient"),
         orientation=orientation.reshape(2, 3) if orientation.size == 6 else orientation,
-        scale=_scale(tags, (1.0, 0.0)),
-        segmentation=str(tags.get("Modality") or "") == "SEG",
-    )
-
-
-def _of_groups(whole: SliceHeader, frame: int, groups: Any, shared: Any) -> SliceHeader:
-    """Return what the functional groups say of one frame."""
-
-    def macro(name: str) -> Any:
-        for place in (groups, shared):
-            found = place.get(name) if place is not None else None
-            if found:
-                return found[0]
-        return {}
-
-    measures, plane = macro("PixelMeasuresSequence"), macro("PlaneOrientationSequence")
-    orientation = _numbers(plane, "ImageOrientationPatient")
-    spacing, thickness = (_numbers(measures, name) for name in ("PixelSpacing", "SliceThickness"))
-    return replace(
-        whole,
         frame=frame,
-        spacing=tuple(spacing) or whole.spacing,
-        thickness=float(thickness[0]) if thickness.size else whole.thickness,
-        position=_numbers(macro("PlanePositionSequence"), "ImagePositionPatient"),
-        orientation=orientation.reshape(2, 3) if orientation.size == 6 else orientation,
-        scale=_scale(macro("PixelValueTransformationSequence"), whole.scale),
+        kernel=one_line(str(tags.get("ConvolutionKernel") or ""))[:16],
     )
 
 
-def _scale(tags: Any, default: tuple[float, float]) -> tuple[float, float]:
-    slope, intercept = (_numbers(tags, f"Rescale{word}") for word in ("Slope", "Intercept"))
-    scale = (
-        float(slope[0]) if slope.size else default[0],
-        float(intercept[0]) if intercept.size else default[1],
-    )
-    if not scale[0] or not np.isfinite(scale).all():
-        raise ValueError
-    return scale
-
-
-def _numbers(tags: Any, name: str) -> np.ndarray:
-    """Return the numbers of an element, also where they have commas for points."""
-    value = tags[name].value if name in tags else None
-    if value in (None, ""):
-        return np.array([])
-    parts = [value] if isinstance(value, str | float | int) else value
-    return np.array([float(str(part).replace(",", ".")) for part in parts])
+def _thickness(measures: Any) -> float:
+    """Return mm, or 0 where none is stated: a stack of several slices can do without."""
+    try:
+        found = numbers(measures, "SliceThickness")
+    except _NoNumberError:
+        return 0.0
+    return float(found[0]) if len(found) == 1 else 0.0

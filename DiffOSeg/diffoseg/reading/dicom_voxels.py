@@ -1,142 +1,158 @@
-"""The stored values of DICOM slices, rescaled, as pydicom finds them.
+"""The values of DICOM pixels as pydicom has them: stored values, and the rescaling of each frame.
 
-SimpleITK unpacks what is compressed by JPEG, for which pydicom needs further packages.
+pydicom unpacks what is not compressed, and run lengths. JPEG in all its forms is unpacked by GDCM,
+through SimpleITK, from a file of its own that says nothing of rescaling: ITK's reader would turn
+MONOCHROME1 round and look past lookup tables and functional groups.
 """
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..files.names import readable_name
-from .dicom_header import SliceHeader
+from ..files.values import one_line
+from .dicom_header import SliceHeader, macro, numbers
 from .quiet import quiet_itk
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-_JPEG = "1.2.840.10008.1.2.4."
-_BY_ITK = {_JPEG + end for end in ("50", "51", "57", "70", "80", "81", "90", "91")}
-_RLE = "1.2.840.10008.1.2.5"
+_GDCM = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))
+_COPIED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 
 
 def read_voxels(stack: Sequence[SliceHeader]) -> np.ndarray:
     """Return the voxels of slices in their order, (K, J, I) float32; InputError where damaged."""
     array = np.empty((len(stack), *stack[0].shape), np.float32)
-    frames: dict[Path, np.ndarray] = {}
-    for plane, image in zip(array, stack, strict=True):
-        plane[:] = read_plane(image, frames)
+    for path, places in groupby(range(len(stack)), lambda k: stack[k].path):
+        tags = open_image(path)
+        for k in places:
+            array[k] = _plane(tags, stack[k])
     return array
 
 
-def read_plane(image: SliceHeader, frames: "dict[Path, np.ndarray] | None" = None) -> np.ndarray:
-    """Return the pixels of one slice, (rows, columns) float32, rescaled.
+def read_plane(image: SliceHeader) -> np.ndarray:
+    """Return the pixels of one slice, (rows, columns), rescaled; InputError where damaged."""
+    return _plane(open_image(image.path), image)
 
-    Args:
-        image: what its header says.
-        frames: keeps the frames of a file with several, which is read once.
 
-    Raises:
-        InputError: damaged, or compressed in a way that cannot be read here.
+def open_image(path: Path) -> Any:
+    """Return all tags of a file; raises InputError where it is damaged."""
+    import pydicom
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tags = pydicom.dcmread(path, force=True)
+        if "TransferSyntaxUID" not in tags.file_meta:
+            implicit, little = tags.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            tags.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        return tags
+    except Exception:  # a forged header can make pydicom raise nearly anything
+        raise _damaged(path) from None
+
+
+def stored_frame(tags: Any, frame: int, path: Path) -> np.ndarray:
+    """Return the stored values of one frame of one value per pixel, (rows, columns).
+
+    Raises InputError, with the name of ``path``, where it is damaged or packed in a way that none
+    of the libraries here knows.
     """
-    if image.frame is None:
-        return _by_itk(image) if _packed_for_itk(image) else _by_pydicom(image)
-    kept = {} if frames is None else frames
-    if image.path not in kept:
-        kept.clear()  # one file after the other
-        kept[image.path] = _frames_of(image)
-    slope, intercept = image.scale
+    syntax = tags.file_meta.TransferSyntaxUID
     try:
-        plane = kept[image.path][image.frame] * np.float64(slope) + intercept
-        return plane.astype(np.float32).reshape(image.shape)
-    except (IndexError, ValueError):
-        raise InputError(f"{image.path.name} is damaged. Copy it again.") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if str(syntax) in _GDCM:
+                return _by_gdcm(tags, frame)
+            if not _is_known(syntax):
+                raise InputError(
+                    f"{one_line(path.name)} is packed as {one_line(syntax.name)}, which cannot be"
+                    " unpacked here. Export it uncompressed."
+                )
+            return _by_pydicom(tags, frame)
+    except InputError:
+        raise
+    except Exception:  # pydicom raises nearly anything for what it cannot unpack
+        raise _damaged(path) from None
 
 
-def _packed_for_itk(image: SliceHeader) -> bool:
-    """Return whether JPEG packs a file; raises InputError for what nothing here unpacks."""
-    import pydicom
-
+def _plane(tags: Any, image: SliceHeader) -> np.ndarray:
+    stored = stored_frame(tags, image.frame, image.path)
     try:
-        meta = pydicom.dcmread(
-            image.path, force=True, specific_tags=["Rows"], stop_before_pixels=True
-        )
-        syntax: Any = meta.file_meta.get("TransferSyntaxUID")
-        packed = syntax is not None and syntax.is_compressed and str(syntax) != _RLE
-        known = str(syntax) in _BY_ITK
-    except Exception:  # no transfer syntax, or a private one
-        return False
-    if not packed or syntax.name == "Deflated Explicit VR Little Endian":
-        return False
-    if not known:
+        return _rescaled(stored, tags, image.frame).reshape(image.shape).astype(np.float32)
+    except Exception:  # a lookup table can be forged, too
         raise InputError(
-            f"{image.path.name} is compressed as {syntax.name}, which cannot be read here. Export"
-            " it uncompressed."
-        )
-    return True
+            f"{one_line(image.path.name)} does not say clearly how its values are rescaled."
+            " Export it again."
+        ) from None
 
 
-def _by_pydicom(image: SliceHeader) -> np.ndarray:
-    """Return stored values times slope plus intercept, or through the table that stands for it."""
-    import pydicom
+def _rescaled(stored: np.ndarray, tags: Any, frame: int) -> np.ndarray:
+    """Return what stored values mean: by a lookup table, or slope and intercept of the frame."""
     from pydicom.pixels import apply_modality_lut
 
+    if tags.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(stored, tags))
+    transform = macro(tags, frame, "PixelValueTransformationSequence")
+    slope = numbers(transform, "RescaleSlope")
+    intercept = numbers(transform, "RescaleIntercept")
+    factor = float(slope.item()) if slope.size else 1.0
+    if factor == 0:
+        raise ValueError
+    return stored * factor + (float(intercept.item()) if intercept.size else 0.0)
+
+
+def _is_known(syntax: Any) -> bool:
+    """Return whether pydicom can unpack a transfer syntax with what is installed."""
+    from pydicom.pixels import get_decoder
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = pydicom.dcmread(image.path, force=True)
-            _state_syntax(stored)
-            if "ModalityLUTSequence" in stored:
-                plane = apply_modality_lut(stored.pixel_array, stored)
-            else:
-                plane = stored.pixel_array * np.float64(image.scale[0]) + image.scale[1]
-        return plane.astype(np.float32).reshape(image.shape)
-    except Exception:  # pydicom raises nearly anything for what it cannot unpack
-        raise InputError(f"{image.path.name} is damaged. Copy it again.") from None
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
 
 
-def _state_syntax(stored: Any) -> None:
-    """State how a file without a preamble was read, which pydicom wants to be told."""
-    if "TransferSyntaxUID" not in stored.file_meta:
-        from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+def _by_pydicom(tags: Any, frame: int) -> np.ndarray:
+    from pydicom.pixels import pixel_array
 
-        implicit, little = stored.original_encoding
-        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        stored.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return pixel_array(tags, index=frame)
 
 
-def _frames_of(image: SliceHeader) -> np.ndarray:
-    """Return all stored frames of a file, (F, rows, columns)."""
-    import pydicom
-
-    if _packed_for_itk(image):
-        raise InputError(
-            f"{image.path.name} holds compressed frames, which cannot be read here. Export it"
-            " uncompressed."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = pydicom.dcmread(image.path, force=True)
-            _state_syntax(stored)
-            return stored.pixel_array.reshape(-1, *image.shape)
-    except Exception:
-        raise InputError(f"{image.path.name} is damaged. Copy it again.") from None
-
-
-def _by_itk(image: SliceHeader) -> np.ndarray:
+def _by_gdcm(tags: Any, frame: int) -> np.ndarray:
+    """Return a frame by way of a file that holds it alone; raises where GDCM cannot unpack it."""
     import SimpleITK as sitk  # noqa: N813
 
-    if image.inverted:  # whose values ITK would turn around
-        raise InputError(
-            f"{image.path.name} is stored as a negative (MONOCHROME1) and cannot be unpacked."
-            " Export it uncompressed."
-        )
-    try:
-        with readable_name(image.path) as name, quiet_itk():
-            read = sitk.ReadImage(name, sitk.sitkFloat32)
-        return sitk.GetArrayFromImage(read).reshape(image.shape)
-    except (RuntimeError, ValueError):
-        raise InputError(f"{image.path.name} is damaged. Copy it again.") from None
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "frame.dcm")
+        _alone(tags, frame).save_as(path, enforce_file_format=True)
+        with quiet_itk():
+            return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
+
+
+def _alone(tags: Any, frame: int) -> Any:
+    """Return a file with one frame as it is packed, and with nothing but what unpacking needs."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.encaps import encapsulate, get_frame
+    from pydicom.uid import CTImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
+    meta.TransferSyntaxUID = tags.file_meta.TransferSyntaxUID
+    alone = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    alone.SOPClassUID, alone.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+    alone.SamplesPerPixel, alone.PhotometricInterpretation = 1, "MONOCHROME2"
+    for name in _COPIED:
+        setattr(alone, name, int(tags[name].value))
+    count = int(tags.get("NumberOfFrames") or 1)
+    packed = get_frame(tags.PixelData, frame, number_of_frames=count)
+    alone.PixelData = encapsulate([packed])
+    alone["PixelData"].VR = "OB"
+    return alone
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{one_line(path.name)} is damaged. Copy it again.")

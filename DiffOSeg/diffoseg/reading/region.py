@@ -1,5 +1,6 @@
 """Where to look: six numbers, a mask file, or an ROI that was saved in Slicer."""
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
 from ..space.volume import Volume
 from .image_file import is_image_file, read_image
-from .seg_nrrd import read_seg_nrrd
+from .segments import holds_segments, read_segments
 
 _LARGEST_ROI_FILE = 2**20
 
@@ -21,15 +22,16 @@ def read_region(text_or_path: str | Path, volume: Volume) -> Box:
     """Return the box, LPS mm, of a region of a volume.
 
     Args:
-        text_or_path: "x0,x1,y0,y1,z0,z1" in LPS mm; or a mask file of one label, or of segments,
-            that the box holds just so; or an ROI saved by Slicer (.mrk.json), turned or not.
+        text_or_path: "x0,x1,y0,y1,z0,z1" in LPS mm; or a mask file of one label, or of segments
+            (.seg.nrrd, DICOM SEG), that the box holds just so; or an ROI saved by Slicer
+            (.mrk.json), turned or not.
         volume: that the region is of; the mask's grid need not be the same.
 
     Raises:
         InputError: none of these, empty, or wholly outside the volume.
     """
     path = Path(text_or_path)
-    if is_image_file(path):
+    if is_image_file(path) or holds_segments(path):
         box = _box_of_mask(path, volume)
     elif path.name.lower().endswith(".json"):
         box = _box_of_roi(path)
@@ -50,9 +52,9 @@ def _box_of_mask(path: Path, volume: Volume) -> Box:
 
 def _marked(path: Path, volume: Volume) -> tuple[np.ndarray, Geometry]:
     """Return what a mask file marks, and its grid; refuses what needs a note, unheard here."""
-    if path.name.lower().endswith(".seg.nrrd"):
-        found, grid = read_seg_nrrd(path)
-        return np.logical_or.reduce(list(found.values())), grid
+    if holds_segments(path):
+        found, grid = read_segments(path)
+        return reduce(np.logical_or, found.values()), grid
     image = read_image(path)
     mask, note = marked_by(image.array, path.name)
     if note:

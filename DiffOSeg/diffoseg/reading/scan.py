@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..space.geometry import Geometry
 from ..space.volume import Volume
 from .dicom import read_dicom_file, read_dicom_folder
-from .dicom_header import is_dicom
+from .dicom_files import is_dicom
 from .image_file import is_image_file, read_image
 
 _SPACINGS = (0.01, 100.0)  # mm, of a voxel of anything that a scanner sees

@@ -85,7 +85,6 @@ def a_stack(count=4, step=2.5):
             modality="CT",
             scout=False,
             flat=True,
-            inverted=False,
             shape=(ROWS, COLUMNS),
             spacing=(0.7, 0.7),
             thickness=step,

@@ -118,12 +118,11 @@ def test_bits_that_are_not_stored_count_as_pydicom_counts_them(tmp_path, stored,
     np.testing.assert_array_equal(read_volume(tmp_path / "a").array, by_pydicom(paths))
 
 
-def test_a_scale_of_zero_or_none_is_no_slice(tmp_path):
+def test_a_scale_of_zero_is_refused(tmp_path):
     paths = a_series(tmp_path / "a")
     change(paths[-1], RescaleSlope="0")
-    volume = read_volume(tmp_path / "a")
-    assert volume.geometry.size[2] == 7
-    assert volume.notes == (f"1 file could not be read: {paths[-1].name}. Copy it again.",)
+    with pytest.raises(InputError, match=paths[-1].name):
+        read_volume(tmp_path / "a")
 
 
 def emptied(path):
@@ -156,11 +155,9 @@ def test_no_slice_vanishes_without_a_word(tmp_path, damage, suffix):
     paths = [path.rename(path.with_suffix(suffix)) for path in paths]
     for path in paths[-2:]:
         damage(path)
-    volume = read_volume(tmp_path / "a")
-    assert volume.geometry.size[2] == 6
-    (note,) = volume.notes
-    assert note.startswith("2 files could not be read")
-    assert paths[-1].name in note
+    said = said_of(tmp_path / "a")
+    assert said.startswith("2 files")
+    assert paths[-1].name in said
 
 
 @pytest.mark.parametrize("length", range(0, 1300, 53))
@@ -181,9 +178,7 @@ def said_of(folder):
 def test_a_folder_of_nothing_but_damage_says_so(tmp_path):
     for path in a_series(tmp_path / "a"):
         cut_in_its_header(path)
-    with pytest.raises(
-        InputError, match=r"8 files could not be read: .* and others\. Copy them again"
-    ):
+    with pytest.raises(InputError, match="8 files that may be slices cannot be read"):
         read_volume(tmp_path / "a")
 
 
@@ -219,7 +214,7 @@ def test_a_compression_that_cannot_be_read_is_named(tmp_path, syntax):
         dataset.compress(RLELossless)
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dataset.save_as(path)
-    with pytest.raises(InputError, match=r"is compressed as .*cannot be read here") as refusal:
+    with pytest.raises(InputError, match=r"is packed as .*cannot be unpacked here") as refusal:
         read_volume(tmp_path / "a")
     assert UID(syntax).name in str(refusal.value)
 
@@ -244,8 +239,8 @@ def test_a_file_that_is_there_twice_counts_once(tmp_path, twice):
         (tmp_path / "a" / f"copy of {path.name}").write_bytes(path.read_bytes())
     volume = read_volume(tmp_path / "a")
     np.testing.assert_array_equal(volume.array, VOXELS)
-    words = "1 copy of a slice" if twice == 1 else f"{twice} copies of slices"
-    assert volume.notes == (f"{words} left out.",)
+    (note,) = volume.notes
+    assert note.startswith(f"{twice} cop")
 
 
 def test_another_image_at_the_same_place_is_no_copy(tmp_path):
@@ -271,7 +266,7 @@ def test_an_odd_image_in_a_series_is_left_out_and_said(tmp_path, tags):
     change(tmp_path / "a" / "odd.dcm", SOPInstanceUID=generate_uid(), **tags)
     volume = read_volume(tmp_path / "a")
     np.testing.assert_array_equal(volume.array, VOXELS)
-    assert volume.notes == ("1 image of another size or orientation left out.",)
+    assert volume.notes[0].startswith("1 image of another size or orientation")
 
 
 def test_two_kinds_in_like_numbers_are_no_stack(tmp_path):

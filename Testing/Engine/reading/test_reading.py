@@ -114,7 +114,10 @@ def test_a_real_nifti_lies_where_nibabel_says():
         (DICOM / "rtdose.dcm", "colour or multi-frame"),
         (DICOM / "rtplan.dcm", "holds no image"),
         (DICOM / "README.txt", "README.txt is not a scan"),
-        (DICOM / "dicomdirtests/TINY_ALPHA", "no DICOM images"),
+        (
+            DICOM / "dicomdirtests/TINY_ALPHA",
+            r"50 files that may be slices .*: IM000000 .ends before its pixels",
+        ),
         (NIFTI / "functional.nii", "4D"),
         (NIFTI / "nowhere.nii", "no file or folder nowhere.nii"),
     ],
@@ -184,15 +187,12 @@ def test_each_slice_is_rescaled_by_its_own_slope(tmp_path):
 def test_other_files_and_pictures_beside_the_slices_do_no_harm(tmp_path):
     series(tmp_path / "slices")
     (tmp_path / "notes.txt").write_text("no scan")
-    (tmp_path / "forged.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 400)
+    (tmp_path / "plan.dcm").write_bytes((DICOM / "rtplan.dcm").read_bytes())
     (tmp_path / "screen.dcm").write_bytes((DICOM / "SC_rgb_rle.dcm").read_bytes())
     volume = read_volume(tmp_path)
     assert volume.geometry.size == (6, 5, 4)
     assert volume.geometry.spacing == (0.7, 0.8, 2.5)
-    assert volume.notes == (
-        "1 scout or other image left out.",
-        "1 file could not be read: forged.dcm. Copy it again.",
-    )
+    assert volume.notes == ("1 scout or other image left out.",)
 
 
 def nan_at_one_voxel():
