@@ -148,6 +148,14 @@ def test_a_slice_that_is_there_twice_is_read_once_and_noted(tmp_path, copies, re
     assert volume.notes == (f"{number} of slices left out.",)
 
 
+def test_a_file_of_frames_that_is_there_twice_is_read_once(tmp_path):
+    pixels, _ = an_enhanced_file(tmp_path / "enhanced.dcm")
+    (tmp_path / "copy.dcm").write_bytes((tmp_path / "enhanced.dcm").read_bytes())
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.array, pixels - 1000.0)
+    assert volume.notes == ("4 copies of slices left out.",)
+
+
 def test_another_image_at_the_same_place_is_no_copy(tmp_path):
     path = a_series(tmp_path)[0]
     (tmp_path / "again.dcm").write_bytes(path.read_bytes())
