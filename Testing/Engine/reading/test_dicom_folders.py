@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
 from a_dicom_series import a_series, an_enhanced_file, change
 from pydicom.data import get_testdata_file
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    generate_uid,
+)
 
 from diffoseg.errors import InputError
 from diffoseg.reading import read_volume
@@ -228,6 +235,31 @@ def test_packed_frames_are_unpacked_one_by_one(tmp_path, syntax):
     dataset.compress(syntax)
     dataset.save_as(path)
     np.testing.assert_array_equal(read_volume(path).array, pixels - 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "modality", "storage"),
+    [
+        ("CT", "CT", CTImageStorage),
+        ("MR", "MR", MRImageStorage),
+        ("PET", "PT", PositronEmissionTomographyImageStorage),
+    ],
+)
+def test_a_legacy_converted_image_is_the_slices_that_it_was_made_of(
+    tmp_path, kind, modality, storage
+):
+    paths = a_series(tmp_path / "slices")
+    volume = read_volume(tmp_path / "slices")
+    slices = [pydicom.dcmread(path) for path in paths]
+    for index, tags in enumerate(slices):
+        tags.Modality, tags.SOPClassUID = modality, storage
+        tags.RescaleSlope, tags.RescaleIntercept = 1 + index, -index
+    make = getattr(highdicom.legacy, f"LegacyConvertedEnhanced{kind}Image")
+    make(slices, generate_uid(), 2, generate_uid(), 1).save_as(tmp_path / "enhanced.dcm")
+    read = read_volume(tmp_path / "enhanced.dcm")
+    scale = np.arange(1, 9)[:, None, None]
+    np.testing.assert_array_equal(read.array, volume.array * scale - scale + 1)
+    assert read.geometry == volume.geometry
 
 
 def test_frames_of_two_times_are_refused(tmp_path):
