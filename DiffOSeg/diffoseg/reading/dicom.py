@@ -167,9 +167,9 @@ def _volume(slices: Sequence[SliceHeader], name: str, notes: Sequence[str]) -> V
     said = [*notes]
     if strange:
         odd = _count(strange, "image", "images")
-        said.append(f"{odd} of another size or orientation than the series' slices left out.")
+        said.append(f"{odd} of another size or orientation left out.")
     if copies:
-        said.append(f"{_count(copies, 'copy', 'copies')} of slices left out.")
+        said.append(f"{_count(copies, 'copy of a slice', 'copies of slices')} left out.")
     return Volume(read_voxels(stack), geometry, stack[0].modality, notes=tuple(said))
 
 
