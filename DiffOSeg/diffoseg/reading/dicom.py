@@ -1,6 +1,7 @@
 """A DICOM file or folder as one volume, or a sentence why it is none."""
 
 from collections.abc import Iterable, Sequence
+from filecmp import cmp
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +167,9 @@ def _volume(slices: Sequence[SliceHeader], name: str, notes: Sequence[str]) -> V
     said = [*notes]
     if strange:
         odd = _count(strange, "image", "images")
-        said.append(f"{odd} of another size or orientation than the series' slices left out.")
+        said.append(f"{odd} of another size or orientation left out.")
     if copies:
-        said.append(f"{_count(copies, 'copy', 'copies')} of slices left out.")
+        said.append(f"{_count(copies, 'copy of a slice', 'copies of slices')} left out.")
     return Volume(read_voxels(stack), geometry, stack[0].modality, notes=tuple(said))
 
 
@@ -194,17 +195,23 @@ def _without_strangers(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader]
 
 
 def _without_copies(slices: Sequence[SliceHeader]) -> tuple[list[SliceHeader], int]:
-    """Return the slices, each once, and how many were there again: same place and same pixels."""
+    """Return the slices, each once, and how many were there again: same place and same pixels.
+
+    All are returned where another image is at a slice's place: then no grid holds them.
+    """
     if not all(image.placed and image.flat for image in slices):
         return list(slices), 0
-    single: dict[tuple[float, ...], list[SliceHeader]] = {}
+    single: dict[tuple[float, ...], SliceHeader] = {}
     for image in slices:
-        others = single.setdefault(tuple(image.position), [])
-        if not any(_is_copy(image, other) for other in others):
-            others.append(image)
-    kept = [image for group in single.values() for image in group]
-    return kept, len(slices) - len(kept)
+        other = single.setdefault(tuple(image.position), image)
+        if other is not image and not _is_copy(image, other):
+            return list(slices), 0
+    return list(single.values()), len(slices) - len(single)
 
 
 def _is_copy(image: SliceHeader, other: SliceHeader) -> bool:
-    return alike(image, other) and np.array_equal(read_plane(image), read_plane(other))
+    """Return whether two files hold one slice; two frames of one file are no copies."""
+    if image.path == other.path or not alike(image, other):
+        return False
+    whole = image.frame == other.frame and cmp(image.path, other.path, shallow=False)
+    return whole or np.array_equal(read_plane(image), read_plane(other))

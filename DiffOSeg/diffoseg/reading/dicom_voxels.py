@@ -70,8 +70,8 @@ def stored_frame(tags: Any, frame: int, path: Path) -> np.ndarray:
                 return _by_gdcm(tags, frame)
             if not _is_known(syntax):
                 raise InputError(
-                    f"{one_line(path.name)} is packed as {one_line(syntax.name)}, which cannot be"
-                    " unpacked here. Export it uncompressed."
+                    f"{one_line(path.name)} is compressed as {one_line(syntax.name)}, which cannot"
+                    " be read here. Export it uncompressed."
                 )
             return _by_pydicom(tags, frame)
     except InputError:

@@ -3,11 +3,18 @@
 import re
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
 from a_dicom_series import a_series, an_enhanced_file, change
 from pydicom.data import get_testdata_file
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    generate_uid,
+)
 
 from diffoseg.errors import InputError
 from diffoseg.reading import read_volume
@@ -144,8 +151,16 @@ def test_a_slice_that_is_there_twice_is_read_once_and_noted(tmp_path, copies, re
             change(copy, SOPInstanceUID=pydicom.uid.generate_uid())
     volume = read_volume(tmp_path)
     np.testing.assert_array_equal(volume.array, plain)
-    number = "1 copy" if copies == 1 else "3 copies"
-    assert volume.notes == (f"{number} of slices left out.",)
+    left = "1 copy of a slice" if copies == 1 else "3 copies of slices"
+    assert volume.notes == (f"{left} left out.",)
+
+
+def test_a_file_of_frames_that_is_there_twice_is_read_once(tmp_path):
+    pixels, _ = an_enhanced_file(tmp_path / "enhanced.dcm")
+    (tmp_path / "copy.dcm").write_bytes((tmp_path / "enhanced.dcm").read_bytes())
+    volume = read_volume(tmp_path)
+    np.testing.assert_array_equal(volume.array, pixels - 1000.0)
+    assert volume.notes == ("4 copies of slices left out.",)
 
 
 def test_another_image_at_the_same_place_is_no_copy(tmp_path):
@@ -173,9 +188,7 @@ def test_a_stranger_in_the_series_is_left_out_and_noted(tmp_path, tags):
     change(stranger, SOPInstanceUID=FAR_AWAY, **tags)
     volume = read_volume(tmp_path)
     np.testing.assert_array_equal(volume.array, plain)
-    assert volume.notes == (
-        "1 image of another size or orientation than the series' slices left out.",
-    )
+    assert volume.notes == ("1 image of another size or orientation left out.",)
 
 
 def test_two_stacks_in_one_series_are_refused(tmp_path):
@@ -220,6 +233,31 @@ def test_packed_frames_are_unpacked_one_by_one(tmp_path, syntax):
     dataset.compress(syntax)
     dataset.save_as(path)
     np.testing.assert_array_equal(read_volume(path).array, pixels - 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "modality", "storage"),
+    [
+        ("CT", "CT", CTImageStorage),
+        ("MR", "MR", MRImageStorage),
+        ("PET", "PT", PositronEmissionTomographyImageStorage),
+    ],
+)
+def test_a_legacy_converted_image_is_the_slices_that_it_was_made_of(
+    tmp_path, kind, modality, storage
+):
+    paths = a_series(tmp_path / "slices")
+    volume = read_volume(tmp_path / "slices")
+    slices = [pydicom.dcmread(path) for path in paths]
+    for index, tags in enumerate(slices):
+        tags.Modality, tags.SOPClassUID = modality, storage
+        tags.RescaleSlope, tags.RescaleIntercept = 1 + index, -index
+    make = getattr(highdicom.legacy, f"LegacyConvertedEnhanced{kind}Image")
+    make(slices, generate_uid(), 2, generate_uid(), 1).save_as(tmp_path / "enhanced.dcm")
+    read = read_volume(tmp_path / "enhanced.dcm")
+    scale = np.arange(1, 9)[:, None, None]
+    np.testing.assert_array_equal(read.array, volume.array * scale - scale + 1)
+    assert read.geometry == volume.geometry
 
 
 def test_frames_of_two_times_are_refused(tmp_path):

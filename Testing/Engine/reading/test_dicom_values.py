@@ -167,7 +167,9 @@ def test_a_packing_that_nobody_here_knows_is_named(tmp_path):
     dataset.compress(RLELossless)
     dataset.file_meta.TransferSyntaxUID = HTJ2KLossless
     dataset.save_as(paths[0])
-    with pytest.raises(InputError, match=r"slice_0001.dcm is packed as High-Throughput JPEG 2000"):
+    with pytest.raises(
+        InputError, match=r"slice_0001.dcm is compressed as High-Throughput JPEG 2000"
+    ):
         read_volume(tmp_path)
 
 
