@@ -214,7 +214,7 @@ def test_a_compression_that_cannot_be_read_is_named(tmp_path, syntax):
         dataset.compress(RLELossless)
         dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dataset.save_as(path)
-    with pytest.raises(InputError, match=r"is packed as .*cannot be unpacked here") as refusal:
+    with pytest.raises(InputError, match=r"is compressed as .*cannot be read here") as refusal:
         read_volume(tmp_path / "a")
     assert UID(syntax).name in str(refusal.value)
 
