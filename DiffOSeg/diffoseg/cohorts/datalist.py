@@ -221,10 +221,12 @@ def _drawn_of(values: Mapping[str, Any], default: str, where: str) -> dict[str, 
 
 
 def _segment_of(values: Mapping[str, Any], where: str) -> str:
-    """Return a segment's name as it is in its file, where it may be any text."""
+    """Return a segment's name as it is in its file, any text, or a label's number."""
     segment = values.get("segment")
     if segment is None:
         return ""
+    if type(segment) is int:
+        return str(segment)
     if not isinstance(segment, str):
         raise InputError(f'"segment" of {_inside(where)} is no text. Correct or remove it.')
     return segment

@@ -34,8 +34,8 @@ class DataEntry:
     Attributes:
         image: a scan in any form that ``reading`` reads.
         label: a .seg.nrrd or DICOM SEG file, or a mask of one label; see ``space.mask_values``.
-        drawn: by segment's name, the expert; "" as a segment is the file's only mask, "" as an
-            expert whoever the list is read for.
+        drawn: by segment's name or label's number, the expert; "" as a segment is the file's only
+            mask, "" as an expert whoever the list is read for.
         region: where the experts looked, LPS mm; None is around everything that is marked.
         patient: the unit of every split; "" makes the image one.
         name: what sentences call it; "" is named after the image.
@@ -96,12 +96,11 @@ def _drawings(entry: DataEntry, notes: list[str]) -> Iterator[tuple[str, np.ndar
     """Yield expert, mask and its grid for all that an entry says was drawn; adds notes."""
     name = entry.label.name
     if not holds_segments(entry.label):
-        if any(entry.drawn):
-            raise InputError(
-                f"{name} holds no named segments. Give a .seg.nrrd file, or a DICOM SEG."
-            )
-        array, grid = _only_mask(entry.label, notes)
-        yield entry.drawn[""], array, grid
+        image = read_image(entry.label)
+        for label, expert in entry.drawn.items():
+            mask, note = marked_by(image.array, name, label)
+            notes += [note] if note else []
+            yield expert, mask, image.geometry
         return
     found, grid = read_segments(entry.label)
     notes += found.notes
@@ -115,13 +114,6 @@ def _drawings(entry: DataEntry, notes: list[str]) -> Iterator[tuple[str, np.ndar
         if segment and segment not in found:
             raise InputError(f"{name} has no segment {one_line(segment)}. It has: {listed}.")
         yield expert, found[segment or next(iter(found))], grid
-
-
-def _only_mask(path: Path, notes: list[str]) -> tuple[np.ndarray, Geometry]:
-    image = read_image(path)
-    mask, note = marked_by(image.array, path.name)
-    notes += [note] if note else []
-    return mask, image.geometry
 
 
 def _on_volume(drawn: np.ndarray, grid: Geometry, volume: Volume, notes: list[str]) -> np.ndarray:

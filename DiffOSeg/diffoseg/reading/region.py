@@ -1,5 +1,6 @@
 """Where to look: six numbers, a mask file, or an ROI that was saved in Slicer."""
 
+import re
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.json_text import parse_json
+from ..files.values import one_line
 from ..space.geometry import Box, Geometry
 from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
@@ -16,6 +18,7 @@ from .image_file import is_image_file, read_image
 from .segments import holds_segments, read_segments
 
 _LARGEST_ROI_FILE = 2**20
+_MOST_LISTED = 8
 
 
 def read_region(text_or_path: str | Path, volume: Volume) -> Box:
@@ -23,16 +26,16 @@ def read_region(text_or_path: str | Path, volume: Volume) -> Box:
 
     Args:
         text_or_path: "x0,x1,y0,y1,z0,z1" in LPS mm; or a mask file of one label, or of segments
-            (.seg.nrrd, DICOM SEG), that the box holds just so; or an ROI saved by Slicer
-            (.mrk.json), turned or not.
+            (.seg.nrrd, DICOM SEG), that the box holds just so, or FILE:NAME for one segment by its
+            name or one label by its number; or an ROI saved by Slicer (.mrk.json), turned or not.
         volume: that the region is of; the mask's grid need not be the same.
 
     Raises:
         InputError: none of these, empty, or wholly outside the volume.
     """
-    path = Path(text_or_path)
+    path, chosen = _with_choice(text_or_path)
     if is_image_file(path) or holds_segments(path):
-        box = _box_of_mask(path, volume)
+        box = _box_of_mask(path, chosen, volume)
     elif path.name.lower().endswith(".json"):
         box = _box_of_roi(path)
     else:
@@ -41,8 +44,18 @@ def read_region(text_or_path: str | Path, volume: Volume) -> Box:
     return box
 
 
-def _box_of_mask(path: Path, volume: Volume) -> Box:
-    mask, grid = _marked(path, volume)
+def _with_choice(text_or_path: str | Path) -> tuple[Path, str]:
+    """Return a file, and the segment or label behind a colon, "" without one."""
+    path, text = Path(text_or_path), str(text_or_path)
+    if not path.exists():
+        for found in re.finditer(":.", text):  # a name may hold colons, and a drive has one
+            if (before := Path(text[: found.start()])).is_file():
+                return before, text[found.start() + 1 :]
+    return path, ""
+
+
+def _box_of_mask(path: Path, chosen: str, volume: Volume) -> Box:
+    mask, grid = _marked(path, chosen, volume)
     marked = np.argwhere(mask)
     if not len(marked):
         raise InputError(f"The mask {path.name} is empty. Mark at least one voxel.")
@@ -50,13 +63,16 @@ def _box_of_mask(path: Path, volume: Volume) -> Box:
     return grid.crop(first, last - first + 1).bounding_box()
 
 
-def _marked(path: Path, volume: Volume) -> tuple[np.ndarray, Geometry]:
+def _marked(path: Path, chosen: str, volume: Volume) -> tuple[np.ndarray, Geometry]:
     """Return what a mask file marks, and its grid; refuses what needs a note, unheard here."""
     if holds_segments(path):
         found, grid = read_segments(path)
-        return reduce(np.logical_or, found.values()), grid
+        if chosen and chosen not in found:
+            listed = ", ".join(map(one_line, list(found)[:_MOST_LISTED]))
+            raise InputError(f"{path.name} has no segment {one_line(chosen)}. It has: {listed}.")
+        return found[chosen] if chosen else reduce(np.logical_or, found.values()), grid
     image = read_image(path)
-    mask, note = marked_by(image.array, path.name)
+    mask, note = marked_by(image.array, path.name, chosen)
     if note:
         raise InputError(f"{path.name} holds fractions. Give a mask of one label on 0.")
     if image.notes and SharedGrid.of(volume.geometry, image.geometry) is None:

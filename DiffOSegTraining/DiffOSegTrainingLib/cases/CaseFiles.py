@@ -12,6 +12,7 @@ from slicer.util import arrayFromVolume, loadSegmentation, loadVolume
 from diffoseg.cohorts.datalist import DataEntry
 from diffoseg.errors import InputError
 from diffoseg.space.geometry import Box
+from diffoseg.space.mask_values import is_label as isLabel
 from diffoseg.space.mask_values import marked_by
 from DiffOSegLib.scene.SceneInputs import checkVolume
 
@@ -62,7 +63,7 @@ def _rowsOf(entry: DataEntry) -> list[CaseRow]:
     volumeNode = _loadedFrom(entry.image, "vtkMRMLScalarVolumeNode") or _volume(entry.image)
     segmentationNode = _loadedFrom(entry.label, "vtkMRMLSegmentationNode")
     if segmentationNode is None:
-        segmentationNode = _segmentation(entry.label)
+        segmentationNode = _segmentation(entry.label, list(filter(isLabel, entry.drawn)))
         role = segmentationNode.GetReferenceImageGeometryReferenceRole()
         segmentationNode.SetNodeReferenceID(role, volumeNode.GetID())
     roiNode = None if entry.region is None else _roi(entry.region, volumeNode)
@@ -112,36 +113,37 @@ def _volume(path: Path) -> "slicer.vtkMRMLScalarVolumeNode":
     return node
 
 
-def _segmentation(path: Path) -> "slicer.vtkMRMLSegmentationNode":
+def _segmentation(path: Path, labels: Sequence[str]) -> "slicer.vtkMRMLSegmentationNode":
     if path.name.lower().endswith((".seg.nrrd", ".seg.nhdr")):
         return loadSegmentation(str(path))
     maskNode = loadVolume(str(path), {"show": False})
     try:
-        return _fromMask(maskNode, path)
+        return _fromMask(maskNode, path, labels or [""])
     finally:
         slicer.mrmlScene.RemoveNode(maskNode)
 
 
 def _fromMask(
-    maskNode: "slicer.vtkMRMLScalarVolumeNode", path: Path
+    maskNode: "slicer.vtkMRMLScalarVolumeNode", path: Path, labels: Sequence[str]
 ) -> "slicer.vtkMRMLSegmentationNode":
-    """Return a segmentation with the mask's one label as its one segment.
+    """Return a segmentation with a segment for each label, named by its number; "" is the only one.
 
-    Raises InputError where the values can mean several things.
+    Raises InputError where the values can mean several things, or lack a label.
     """
     name = maskNode.GetName()
-    mask, note = marked_by(arrayFromVolume(maskNode), path.name)
+    found = [marked_by(arrayFromVolume(maskNode), path.name, label) for label in labels]
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(maskNode)
-    segmentID = node.GetSegmentation().AddEmptySegment("", name, _COLOR)
-    if mask.ndim == 3 and mask.any():
-        slicer.util.updateSegmentBinaryLabelmapFromArray(
-            mask.astype(np.uint8), node, segmentID, maskNode
-        )
+    for label, (mask, note) in zip(labels, found, strict=True):
+        segmentID = node.GetSegmentation().AddEmptySegment("", label or name, _COLOR)
+        if mask.ndim == 3 and mask.any():
+            slicer.util.updateSegmentBinaryLabelmapFromArray(
+                mask.astype(np.uint8), node, segmentID, maskNode
+            )
+        if note:
+            node.SetAttribute(_NOTE, note)
     node.SetAttribute(_FILE, str(path))
-    if note:
-        node.SetAttribute(_NOTE, note)
     return node
 
 

@@ -87,6 +87,20 @@ def test_several_experts_segments_of_one_image_are_one_case_with_everyone_s_mask
     assert [len(found.cohort(name)) for name in found.experts] == [2, 1]
 
 
+@pytest.mark.parametrize("segment", [2, "2"])
+def test_a_label_of_a_map_is_chosen_by_its_number(folder, segment):
+    both = np.where(TWO, 2, np.where(ONE, 1, 0)).astype(np.uint8)
+    sitk.WriteImage(image_of(both, STRAIGHT), str(folder / "labels.nii.gz"))
+    entry = {"image": "ct.nrrd", "label": "labels.nii.gz"}
+    (case,) = read_datalist(a_list(folder, entry | {"segment": segment})).cohort("Ann")
+    np.testing.assert_array_equal(case.masks["Ann"], TWO)
+    (case,) = read_datalist(a_list(folder, entry | {"experts": {"1": "A", "2": "B"}})).cohort()
+    np.testing.assert_array_equal(case.masks["A"], ONE & ~TWO)
+    for wrong in (3, "Lesion"):
+        with pytest.raises(InputError, match=rf"no label {wrong}\. It holds the values 0, 1, 2"):
+            read_datalist(a_list(folder, entry | {"segment": wrong})).cohort("Ann")[0]
+
+
 def test_monai_reads_the_same_list(folder):
     from monai.data import load_decathlon_datalist
 
@@ -135,7 +149,7 @@ def test_a_written_list_is_read_as_the_same_entries(folder):
         (BOTH | {"experts": {}}, 'needs "experts" as'),
         (BOTH | {"experts": {"One": None}}, "cannot be an expert's name"),
         (BOTH | {"experts": {"One": "A"}, "segment": "One"}, "beside it"),
-        (BOTH | {"segment": 1}, "is no text"),
+        (BOTH | {"segment": [1]}, "is no text"),
         (BOTH | {"image": "a" * 5000}, "there is no file a{200}\\."),
         (BOTH | {"patient": [1]}, "no short text"),
         (BOTH | {"name": "a\nb"}, "no short text"),
@@ -156,7 +170,7 @@ def test_a_wrong_entry_is_refused_by_its_number(folder, entry, words):
     [
         (BOTH, r"holds several segments: One, Two"),
         (BOTH | {"segment": "Three"}, "has no segment Three. It has: One, Two"),
-        (MASK | {"segment": "One"}, "holds no named segments"),
+        (MASK | {"segment": "One"}, r"has no label One\. It holds the values 0, 7"),
         (MASK | {"label": "one.seg.nrrd", "image": "list.json"}, "is not a scan"),
     ],
 )

@@ -311,6 +311,27 @@ def test_a_mask_gives_the_box_around_its_voxels(tmp_path, volume, name):
     )
 
 
+def test_one_label_or_segment_of_a_file_is_a_region(tmp_path, volume):
+    one, two = np.zeros((2, *VOXELS.shape), bool)
+    one[0, 0, 0], two[1:3, 2, 1:4] = True, True
+    labels = written(tmp_path / "labels.nii.gz", (one + 2 * two).astype(np.uint8))
+    masks = {"Organ": one, "Lesion: left": two}
+    named = tmp_path / "named.seg.nrrd"
+    write_seg_nrrd(named, masks, GEOMETRY, colors=dict.fromkeys(masks, (1, 0, 0)))
+    alone = read_region(written(tmp_path / "two.nii.gz", two.astype(np.uint8)), volume)
+    assert read_region(f"{labels}:2", volume) == alone
+    np.testing.assert_allclose(read_region(f"{named}:Organ", volume).lower[2], 30 - 1.25)
+    assert read_region(f"{named}:Lesion: left", volume) == alone
+    with pytest.raises(InputError):
+        read_region(f"{labels}:", volume)
+    with pytest.raises(InputError, match=r"no label 3\. It holds the values 0, 1, 2"):
+        read_region(f"{labels}:3", volume)
+    with pytest.raises(InputError, match=r"no segment Liver\. It has: Organ, Lesion: left"):
+        read_region(f"{named}:Liver", volume)
+    with pytest.raises(InputError, match="Choose one by its number"):
+        read_region(labels, volume)
+
+
 def roi(path, **changes):
     turn = np.sqrt(0.5)
     markup = {

@@ -57,3 +57,22 @@ def test_an_empty_mask_marks_nothing():
     mask, note = marked_by(np.zeros((2, 2, 2), np.uint8), "m.nii")
     assert not mask.any()
     assert note == ""
+
+
+@pytest.mark.parametrize("label", ["1", "2", "-1"])
+def test_one_of_several_labels_is_chosen_by_its_number(label):
+    values = np.full((4, 6, 5), -1, np.int16)
+    values[0, :5] = 1
+    values[0, 0, 0] = -1
+    values[LESION] = 2
+    mask, note = marked_by(values, "m.nii", label)
+    assert np.array_equal(mask, values == int(label))
+    assert mask.sum() == (values == int(label)).sum() > 0
+    assert note == ""
+
+
+@pytest.mark.parametrize("label", ["3", "0", "Lesion", "1.5", "", "1e3"])
+def test_a_label_that_is_not_there_is_answered_by_those_that_are(label):
+    values = np.where(LESION, 2, 1)
+    with pytest.raises(InputError, match="holds the values 1, 2"):
+        marked_by(values, "m.nii", label)
