@@ -100,7 +100,8 @@ class PanelWidget(VTKObservationMixin):
         self._settle.stop()
         self._settle.disconnect("timeout()", self._update)
         self._compare.releaseKeys()
-        self.logic.shutdown()
+        # At Slicer's end the run has ended by now, with a sentence of its own.
+        self.logic.shutdown(_("The run was cancelled because the module was reloaded."))
         self._run.stop()
         self._letGo()
         self._views.cleanup()

@@ -195,9 +195,13 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         )
         return float(tiles * secondsPerTile)
 
-    def shutdown(self) -> None:
-        """End the run and the worker; may be called more than once."""
-        self._abandon(_("The run was cancelled because Slicer is closing."))
+    def shutdown(self, reason: str = "") -> None:
+        """End the run, by default because Slicer is closing, and the worker; harmless if repeated.
+
+        Args:
+            reason: the sentence that the run ends with.
+        """
+        self._abandon(reason or _("The run was cancelled because Slicer is closing."))
         self._worker.stop()
         self._lookWhetherOver()
         for run in self._leaving.values():
