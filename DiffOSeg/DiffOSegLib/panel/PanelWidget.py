@@ -86,7 +86,7 @@ class PanelWidget(VTKObservationMixin):
             self.takeParameterNode()
         self._compare.bindKeys()
         if self.logic.description is None:
-            self._run.describe()
+            self._run.enter()
         self._onTaughtExperts()  # another Slicer may have changed them
 
     def exit(self) -> None:
