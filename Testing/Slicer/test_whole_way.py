@@ -107,6 +107,7 @@ def reading(host, tmp_path_factory):
         ui.samplesSpinBox.value, ui.stepsSpinBox.value = SAMPLES, STEPS
         ui.seedSpinBox.value = SEED
         ui.probabilityMapsCheckBox.checked = True
+        reading.panel._run.describe()
         waitInEventLoop(lambda: reading.logic.description)
         waitInEventLoop(lambda: "about" in ui.deviceLabel.text)
         reading.device = ui.deviceLabel.text

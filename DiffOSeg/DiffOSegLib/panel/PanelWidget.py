@@ -86,7 +86,7 @@ class PanelWidget(VTKObservationMixin):
             self.takeParameterNode()
         self._compare.bindKeys()
         if self.logic.description is None:
-            self._run.describe()
+            self._run.enter()
         self._onTaughtExperts()  # another Slicer may have changed them
 
     def exit(self) -> None:
@@ -100,7 +100,8 @@ class PanelWidget(VTKObservationMixin):
         self._settle.stop()
         self._settle.disconnect("timeout()", self._update)
         self._compare.releaseKeys()
-        self.logic.shutdown()
+        # At Slicer's end the run has ended by now, with a sentence of its own.
+        self.logic.shutdown(_("The run was cancelled because the module was reloaded."))
         self._run.stop()
         self._letGo()
         self._views.cleanup()

@@ -125,6 +125,13 @@ class RunWidget:
         self._foreseen = tuple(sentences)
         self._showNotes()
 
+    def enter(self) -> None:
+        """Say what is known of this computer; asks the worker only where one is there already."""
+        self._dependencies = Dependencies.state()
+        self._showDevice()
+        if self._logic.workerRunning:
+            self.describe()
+
     def describe(self) -> None:
         """Ask in the background what this computer computes on, where that can be known."""
         self._dependencies = Dependencies.state()
@@ -274,6 +281,8 @@ class RunWidget:
         description = self._logic.description
         if self._logic.descriptionError:
             return self._logic.descriptionError
+        if not (description or self._logic.describing):
+            return _("After the first Apply it says here what it runs on, and for how long.")
         if not description:
             return _("Finding out what this computer can compute on.")
         line = _("Runs on {device}").format(device=description["line"])

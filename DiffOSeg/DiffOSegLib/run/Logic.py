@@ -22,6 +22,7 @@ from .Farewell import endWithSlicer
 from .Parameters import DiffOSegParameterNode
 from .Run import Listener, ResultSink, Run, RunEvent
 from .WorkerClient import Message, WorkerClient
+from .WorkerShare import WorkerShare, applicationWorker
 
 TICK_MS = 30  # between two ticks of whoever shows a panel
 
@@ -48,7 +49,9 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self.description: Message | None = None
         self.descriptionError = ""
         self.describedFor: tuple[str, str] | None = None
-        self._worker = worker or WorkerClient()
+        self._worker = WorkerShare(
+            worker or applicationWorker(), lambda: self.activeRun is not None
+        )
         self._run: Run | None = None
         self._leaving: dict[str, Run] = {}
         self._describing = ""
@@ -108,10 +111,17 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 whatever happens; an error of the listener is logged and does not disturb the run.
 
         Raises:
-            InputError: another run is under way.
+            InputError: another run, or a training, is under way.
         """
         if self.activeRun is not None:
             raise InputError(_("A run is under way. Wait for its end or cancel it first."))
+        if self._worker.isTaken:
+            raise InputError(
+                _(
+                    "An expert is being taught. Wait for its end, or cancel it in DiffOSeg"
+                    " Training, where it can be resumed; then run again."
+                )
+            )
         self._lookWhetherOver()  # a listener may begin the next run as it hears of an end
         self._run = Run(request, sink, onEvent, self._worker)
         self._observeScene()
@@ -167,6 +177,11 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._worker.send(asked | {"model": _fileOf(model)})
 
     @property
+    def workerRunning(self) -> bool:
+        """Whether the process that computes is there, so that asking it starts nothing."""
+        return self._worker.running
+
+    @property
     def describing(self) -> bool:
         """Whether the answer to :meth:`describe` is still to come."""
         return bool(self._describing)
@@ -195,9 +210,13 @@ class DiffOSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         )
         return float(tiles * secondsPerTile)
 
-    def shutdown(self) -> None:
-        """End the run and the worker; may be called more than once."""
-        self._abandon(_("The run was cancelled because Slicer is closing."))
+    def shutdown(self, reason: str = "") -> None:
+        """End the run, by default because Slicer is closing, and the worker; harmless if repeated.
+
+        Args:
+            reason: the sentence that the run ends with.
+        """
+        self._abandon(reason or _("The run was cancelled because Slicer is closing."))
         self._worker.stop()
         self._lookWhetherOver()
         for run in self._leaving.values():

@@ -23,8 +23,9 @@ from diffoseg.worker.job import IMAGE, DeviceChoice, SegmentationJob, carried_vo
 from ..scene import SceneInputs
 from ..scene.RunRequest import RunRequest
 from . import LocalExperts
-from .WorkerClient import CANCELLED, Message, WorkerClient
+from .WorkerClient import CANCELLED, Message
 from .WorkerProcess import temporaryFolder
+from .WorkerShare import WorkerShare
 
 _STEP_SECONDS = 0.01  # steps are begun for so long in one tick; one step takes less than 50 ms
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -90,7 +91,7 @@ class Run:
     """
 
     def __init__(
-        self, request: RunRequest, sink: ResultSink, onEvent: Listener, worker: WorkerClient
+        self, request: RunRequest, sink: ResultSink, onEvent: Listener, worker: WorkerShare
     ) -> None:
         self.id = uuid.uuid4().hex
         self.request = request

@@ -6,7 +6,7 @@ another tag, so that a scene that was saved, or edited where this extension is n
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -157,17 +157,25 @@ class _EditWatch:
 
     def _onImported(self, scene: slicer.vtkMRMLScene, _event: str) -> None:
         for node in _segmentationsOf(scene):
-            self._onModified(node)
+            self._mark(node, node.GetSegmentation().GetSegmentIDs())
 
-    def _onModified(self, node: slicer.vtkMRMLSegmentationNode, _event: str = "") -> None:
+    @vtk.calldata_type(vtk.VTK_STRING)
+    def _onModified(
+        self, node: slicer.vtkMRMLSegmentationNode, _event: str, changedID: str = ""
+    ) -> None:
+        """Look at the segment that changed, for a look hashes its voxels; or at all of them."""
+        self._mark(node, [changedID] if changedID else node.GetSegmentation().GetSegmentIDs())
+
+    def _mark(self, node: slicer.vtkMRMLSegmentationNode, segmentIDs: Iterable[str]) -> None:
         scene = node.GetScene()
         if self._busy or scene is None or scene.IsBatchProcessing():
             return
         self._busy = True  # a tag that is set is a modification too
         try:
             segmentation = node.GetSegmentation()
-            for segmentID in segmentation.GetSegmentIDs():
-                markIfEdited(segmentation, segmentation.GetSegment(segmentID))
+            for segment in map(segmentation.GetSegment, segmentIDs):
+                if segment is not None:
+                    markIfEdited(segmentation, segment)
         finally:
             self._busy = False
 

@@ -72,7 +72,7 @@ class PanelWidget(VTKObservationMixin):
         if self.parameters is None:
             self.takeParameterNode()
         if self.logic.description is None:
-            self._training.describe()
+            self._training.enter()
         self._manage.update()
         self._update()
         self._wake()

@@ -99,6 +99,12 @@ class TrainingWidget:
         self._ui.warningsLabel.text = text
         self._ui.warningsLabel.visible = bool(text)
 
+    def enter(self) -> None:
+        """See what is installed by now; asks the worker only where one is there already."""
+        self._dependencies = Dependencies.state()
+        if self._logic.workerRunning:
+            self.describe()
+
     def describe(self) -> None:
         """Ask in the background what this computer computes on, where that can be known."""
         self._dependencies = Dependencies.state()
@@ -245,6 +251,8 @@ class TrainingWidget:
             return obstacle or hinders
         if self._logic.descriptionError:
             return self._logic.descriptionError
+        if not (self._logic.description or self._logic.describing):
+            return _("After the first Start it says here what it runs on, and for how long.")
         if not self._logic.description:
             return _("Finding out what this computer can compute on.")
         return runsOn(self._logic.description, self._logic.expectedSeconds())

@@ -13,6 +13,7 @@ from DiffOSegLib.run import Dependencies, LocalExperts
 from DiffOSegLib.run.Farewell import endWithSlicer
 from DiffOSegLib.run.Logic import tickWhile
 from DiffOSegLib.run.WorkerClient import Message, WorkerClient
+from DiffOSegLib.run.WorkerShare import WorkerShare, applicationWorker
 
 from ..cases.CaseTable import CaseTable
 from ..cases.FileWork import FilesEvent
@@ -42,7 +43,9 @@ class DiffOSegTrainingLogic(CaseTable):
         self.description: Message | None = None
         self.descriptionError = ""
         self.describedFor: tuple[str, str] | None = None
-        self._worker = worker or WorkerClient()
+        self._worker = WorkerShare(
+            worker or applicationWorker(), lambda: self.activeTraining is not None
+        )
         self._training: Training | None = None
         self._removals: list[Iterator[None]] = []
         self._describing = ""
@@ -171,6 +174,11 @@ class DiffOSegTrainingLogic(CaseTable):
         self._worker.send(asked)
 
     @property
+    def workerRunning(self) -> bool:
+        """Whether the process that computes is there, so that asking it starts nothing."""
+        return self._worker.running
+
+    @property
     def describing(self) -> bool:
         """Whether the answer to :meth:`describe` is still to come."""
         return bool(self._describing)
@@ -207,6 +215,13 @@ class DiffOSegTrainingLogic(CaseTable):
     def _requireIdle(self) -> None:
         if self.activeTraining is not None:
             raise InputError(_("A training is under way. Wait for its end or cancel it first."))
+        if self._worker.isTaken:
+            raise InputError(
+                _(
+                    "A run of the module DiffOSeg or of its effect is under way. Wait for its end"
+                    " or cancel it first."
+                )
+            )
 
     def _route(self, message: Message) -> None:
         kind, jobID = message["event"], message["id"]

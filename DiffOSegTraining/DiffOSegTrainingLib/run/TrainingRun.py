@@ -19,7 +19,8 @@ from diffoseg.model.metadata import ModelMetadata
 from diffoseg.training.run_files import CHECKPOINT
 from diffoseg.worker.training_job import RESULT, TrainingCase, TrainingJob
 from DiffOSegLib.run import LocalExperts
-from DiffOSegLib.run.WorkerClient import CANCELLED, Message, WorkerClient
+from DiffOSegLib.run.WorkerClient import CANCELLED, Message
+from DiffOSegLib.run.WorkerShare import WorkerShare
 
 from ..cases.Faults import inWords
 from ..cases.SceneCases import describedCase, sceneCase, writeCase
@@ -86,7 +87,7 @@ class Training:
         leftovers: folders that are of no more use and are to be removed.
     """
 
-    def __init__(self, stages: Sequence[_Stage], onEvent: Listener, worker: WorkerClient) -> None:
+    def __init__(self, stages: Sequence[_Stage], onEvent: Listener, worker: WorkerShare) -> None:
         self.jobID = uuid.uuid4().hex
         self.outcome: TrainingEvent | None = None
         self.leftovers: list[TrainingFolder] = []
@@ -100,14 +101,14 @@ class Training:
 
     @classmethod
     def of(
-        cls, requests: Sequence[TrainingRequest], onEvent: Listener, worker: WorkerClient
+        cls, requests: Sequence[TrainingRequest], onEvent: Listener, worker: WorkerShare
     ) -> "Training":
         """Return a training that has yet to hand over its cases."""
         return cls([_Stage(one.expert.name, one) for one in requests], onEvent, worker)
 
     @classmethod
     def again(
-        cls, folder: TrainingFolder, expertName: str, onEvent: Listener, worker: WorkerClient
+        cls, folder: TrainingFolder, expertName: str, onEvent: Listener, worker: WorkerShare
     ) -> "Training":
         """Return one that goes on with what lies in a folder."""
         return cls([_Stage(expertName, folder=folder)], onEvent, worker)

@@ -90,7 +90,9 @@ def test_a_volume_that_is_loaded_later_is_taken(widget, scene):
 
 
 def test_the_line_says_on_what_it_runs_why_and_for_how_long(panel, ui):
+    until(lambda: ui.deviceLabel.text.startswith("After the first Apply"))
     ui.placeRoiButton.click()
+    panel._run.describe()
     until(lambda: panel.logic.description)
     until(lambda: "CPU" in ui.deviceLabel.text)
 
@@ -164,6 +166,7 @@ def test_a_new_seed_is_another_one(panel, ui):
 
 
 def test_a_device_that_could_not_be_described_is_described_after_a_run(panel, ui):
+    panel._run.describe()
     until(lambda: panel.logic.describing)
     panel.logic._worker.kill("It was killed.")
     until(lambda: panel.logic.descriptionError)
@@ -176,6 +179,7 @@ def test_a_device_that_could_not_be_described_is_described_after_a_run(panel, ui
 
 
 def test_the_device_is_described_anew_when_another_is_chosen(panel, ui):
+    panel._run.describe()
     until(lambda: panel.logic.description)
     panel.logic.description = None
 

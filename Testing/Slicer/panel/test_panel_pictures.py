@@ -45,6 +45,7 @@ def panel(host):
         placeBox(panel, reading.volume, middle)
         if not KEPT:
             panel.ui.samplesSpinBox.value, panel.ui.stepsSpinBox.value = 2, 2
+        panel._run.describe()
         until(lambda: "about" in panel.ui.deviceLabel.text, 300)
         panel.ui.applyButton.click()
         until(lambda: panel.logic.activeRun is None, 1500)

@@ -70,6 +70,7 @@ def test_a_number_of_steps_stands_in_place_of_the_quality_until_one_is_chosen(pa
 
 
 def test_a_preview_is_estimated_to_be_shorter_than_a_careful_run(panel, ui):
+    panel._run.describe()
     until(lambda: panel.logic.description)
     seconds = []
     for preset in PRESETS:
@@ -227,6 +228,7 @@ def test_tags_that_hold_no_probability_are_left_out(panel, ui, number):
 
 
 def test_the_speed_is_that_of_the_chosen_model(panel, ui, tmp_path):
+    panel._run.describe()
     until(lambda: panel.logic.description)
     assert panel.logic.describedFor == ("auto", "")
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 import slicer
+from a_panel import openPanel
 from a_run import ENDS, Followed, Results, add_volume, left_folders, logic_with, request_for
 from process_tree import gone_within, group_members, needs_proc
 
@@ -261,6 +262,16 @@ def test_slicer_quitting_mid_run_ends_all(a_logic, volume):
     assert gone_within(pid, 0.5)
     assert left_folders() == []
     assert "Slicer is closing" in ended_plainly(run, "cancelled").end.sentence
+
+
+def test_a_reload_mid_run_does_not_say_that_slicer_is_closing(a_logic, volume, monkeypatch):
+    logic = a_logic("normal", 0.05)
+    with openPanel(logic, monkeypatch):
+        run = Followed(logic, request_for(volume)).until_heard("progress")
+
+    sentence = ended_plainly(run, "cancelled").end.sentence
+    assert "Slicer is closing" not in sentence
+    assert "reloaded" in sentence
 
 
 @pytest.mark.parametrize("end", ["sys.exit()", "os.kill(os.getpid(), 9)"])

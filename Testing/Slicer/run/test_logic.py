@@ -311,7 +311,7 @@ def test_a_logic_that_nobody_uses_any_more_is_gone_and_its_worker_too(volume):
     logic = logic_with()
     Followed(logic, request_for(volume)).to_the_end().settled()
     reference, pid = weakref.ref(logic), logic._worker.pid
-    log = Path(logic._worker._process._logPath)
+    log = Path(logic._worker._worker._process._logPath)
     assert log.is_file()
 
     del logic
@@ -346,7 +346,7 @@ def test_a_worker_whose_packages_do_not_load_is_remembered_and_sent_away(volume)
         assert Dependencies.state().broken == run.end.sentence
 
         run.until(lambda: not logic._worker.poll() and not logic._worker.running)
-        logic._worker._command = logic_with()._worker._command
+        logic._worker._worker._command = logic_with()._worker._worker._command
         assert Followed(logic, request_for(volume)).to_the_end().end.kind == "done"
         assert Dependencies.state().broken is None
     finally:

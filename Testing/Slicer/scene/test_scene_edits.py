@@ -154,6 +154,25 @@ class TestNothingElseCountsAsEditing:
         Editor(answer, volumeNode, "expert").paint(0, 0, 0)
         assert drawnBy(answer) == UNTOUCHED | {"expert": SEMIAUTOMATIC}
 
+    def test_a_stroke_has_only_the_segment_that_it_changed_looked_at(
+        self, answer, volumeNode, monkeypatch
+    ):
+        from DiffOSegLib.scene import SegmentTags
+
+        looked = []
+
+        def fingerprint(segmentation, segment):
+            looked.append(segment.GetName())
+            return own(segmentation, segment)
+
+        own = SegmentTags.fingerprint
+        editor = Editor(answer, volumeNode)
+        monkeypatch.setattr(SegmentTags, "fingerprint", fingerprint)
+        editor.paint(0, 0, 0)
+        assert len(set(looked)) == 1
+        assert answer.GetSegmentation().GetNumberOfSegments() > 1
+        assert drawnBy(answer) == EDITED
+
     def test_saving(self, answer, tmp_path):
         assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "scene.mrb"))
         assert drawnBy(answer) == UNTOUCHED

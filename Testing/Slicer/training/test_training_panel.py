@@ -348,6 +348,7 @@ def test_the_command_lines_are_what_the_command_line_takes(panel, ui, stage):
 
 
 def test_before_start_the_line_tells_on_what_and_for_how_long(three):
+    three._training.describe()
     until(lambda: three.logic.description is not None)
     until(lambda: "Runs on CPU, 2 threads: about 8 s" in three.ui.deviceLabel.text)
 

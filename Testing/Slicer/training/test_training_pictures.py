@@ -61,6 +61,7 @@ def taught(host, tmp_path_factory):
         enter(panel.ui.expertNameLineEdit, NAME)
         panel.ui.addPairsButton.click()
         lookedAt(panel)
+        panel._training.describe()
         until(lambda: "about" in panel.ui.deviceLabel.text, 300)
         panel.ui.startButton.click()
         until(lambda: panel.logic.activeTraining is None, 900)

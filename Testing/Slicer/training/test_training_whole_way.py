@@ -97,6 +97,7 @@ class Way:
         ui.addPairsButton.click()
         waitFor(lambda: ui.startButton.enabled, lambda: ui.startButton.toolTip)
         self.rows = [rowOf(ui.casesTable, row) for row in range(ui.casesTable.rowCount)]
+        self.training._training.describe()
         waitFor(lambda: "about" in ui.deviceLabel.text, lambda: ui.deviceLabel.text)
         self.device = ui.deviceLabel.text
         heart, begun = Heart(), time.monotonic()
