@@ -1,7 +1,9 @@
 """Which files of a folder are scans, and which were drawn on them: told by their names alone.
 
 A drawing is a .seg.nrrd file, or one whose name or folder says so ("scan_mask.nii.gz",
-"labelsTr/scan.nii.gz"). It belongs to the scan that is named alike, or to the only one beside it.
+"labelsTr/scan.nii.gz", "labels/final/scan.nii.gz"). It belongs to the scan that is named alike, or
+to the only one beside it, or beside the folder of the drawings. Of several sequences of one
+examination it belongs to the enhanced one.
 """
 
 import os
@@ -16,9 +18,13 @@ from diffoseg.cohorts.datalist import DataEntry
 from diffoseg.errors import InputError
 
 _ENDINGS = re.compile(r"(\.seg)?\.(nrrd|nhdr|nii|nii\.gz|mha|mhd)$", re.IGNORECASE)
-_DRAWN = re.compile(r"(seg|segs|segmentations?|labels?|masks?|contours?|annotations?|gt)", re.I)
+_DRAWN = re.compile(
+    r"(seg|segs|segmentations?|labels?|masks?|contours?|annotations?|gt)\d*", re.IGNORECASE
+)
 _DRAWN_FOLDER = re.compile(r"(seg|label|mask|contour|annotation)", re.I)
 _CHANNEL = "0000"  # nnU-Net's ending of a scan's name
+_ENHANCED = ("t1c", "t1ce", "t1gd")  # BraTS's words for the sequence that is drawn on
+_REVIEWED, _PROPOSED = "final", "original"  # MONAI Label's folders of the same drawing
 _DEEPEST = 4  # folders below each other
 _MOST_FILES = 20_000
 _MOST_NAMED = 5
@@ -55,9 +61,14 @@ def casesIn(folder: Path) -> FolderCases:
     Raises InputError where there is none.
     """
     files = sorted(_images(folder))
-    drawn = [path for path in files if _isDrawing(path, folder)]
+    drawn = [path for path in files if _isDrawing(path, path.parent.relative_to(folder).parts)]
+    if len(drawn) == len(files):  # a folder above them all is called so
+        drawn = [
+            path for path in files if _isDrawing(path, path.parent.relative_to(folder).parts[-1:])
+        ]
     scans = [path for path in files if path not in set(drawn)]
-    pairs = {path: scan for path in drawn if (scan := _scanOf(path, scans)) is not None}
+    final = [path for path in drawn if not _isProposal(path, drawn)]
+    pairs = {path: scan for path in final if (scan := _scanOf(path, scans, folder)) is not None}
     if not pairs:
         raise InputError(
             _(
@@ -88,25 +99,39 @@ def _images(folder: Path) -> Iterable[Path]:
                 yield Path(root) / name
 
 
-def _isDrawing(path: Path, folder: Path) -> bool:
+def _isDrawing(path: Path, within: Sequence[str]) -> bool:
+    """Return whether a file's name, or one of the folders that it is within, says that it is."""
     ending = _ENDINGS.search(path.name)
     if ending is not None and ending[1]:
         return True
-    within = path.parent.relative_to(folder).parts[-1:]
     return any(_DRAWN.fullmatch(word) for word in _words(path)) or any(
         _DRAWN_FOLDER.match(name) for name in within
     )
 
 
-def _scanOf(drawing: Path, scans: Sequence[Path]) -> Path | None:
+def _isProposal(path: Path, drawn: Sequence[Path]) -> bool:
+    """Return whether a drawing is a program's, which somebody has reviewed since."""
+    reviewed = path.parent.with_name(_REVIEWED) / path.name
+    return path.parent.name == _PROPOSED and reviewed in drawn
+
+
+def _scanOf(drawing: Path, scans: Sequence[Path], folder: Path) -> Path | None:
     """Return the scan that a drawing belongs to, the nearest first; None where that is unclear."""
-    beside = [scan for scan in scans if scan.parent == drawing.parent]
-    alike = _alike(drawing, beside)
-    if alike is not None:
-        return alike
-    if len(beside) == 1:
-        return beside[0]
+    for parent in drawing.parents:
+        beside = [scan for scan in scans if scan.parent == parent]
+        found = _alike(drawing, beside) or _enhanced(drawing, beside)
+        if found is not None or len(beside) == 1:
+            return found or beside[0]
+        if beside or parent == folder:
+            break
     return None if beside else _alike(drawing, scans)
+
+
+def _enhanced(drawing: Path, scans: Sequence[Path]) -> Path | None:
+    """Return the enhanced one of several sequences that are named alike but for their last word."""
+    words = _key(drawing)
+    found = [s for s in scans if _key(s)[:-1] == words and _key(s)[-1] in _ENHANCED]
+    return found[0] if len(found) == 1 else None
 
 
 def _alike(drawing: Path, scans: Sequence[Path]) -> Path | None:

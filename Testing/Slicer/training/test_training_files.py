@@ -305,6 +305,28 @@ def test_a_mask_file_of_several_labels_is_left_out_with_the_values(logic, tmp_pa
         ("scan_1.nrrd scan_1_late.nrrd scan_1_late_mask.nrrd",
          "scan_1_late.nrrd+scan_1_late_mask.nrrd"),
         ("mask/a.nrrd a.nrrd b.nrrd", "a.nrrd+mask/a.nrrd"),
+        # TotalSegmentator
+        ("s1/ct.nii.gz s1/segmentations/liver.nii.gz s2/ct.nii.gz s2/segmentations/lung.nii.gz",
+         "s1/ct.nii.gz+s1/segmentations/liver.nii.gz s2/ct.nii.gz+s2/segmentations/lung.nii.gz"),
+        # MONAI Label
+        ("a.nii b.nii labels/final/a.nii labels/original/a.nii labels/original/b.nii",
+         "a.nii+labels/final/a.nii b.nii+labels/original/b.nii"),
+        # QUBIQ
+        ("c1/image.nii c1/task01_seg01.nii c1/task01_seg02.nii",
+         "c1/image.nii+c1/task01_seg01.nii c1/image.nii+c1/task01_seg02.nii"),
+        # BraTS
+        ("X-1-000/X-1-000-t1c.nii.gz X-1-000/X-1-000-t1n.nii.gz X-1-000/X-1-000-seg.nii.gz",
+         "X-1-000/X-1-000-t1c.nii.gz+X-1-000/X-1-000-seg.nii.gz"),
+        ("B20_1/B20_1_t1ce.nii B20_1/B20_1_flair.nii B20_1/B20_1_t2.nii B20_1/B20_1_seg.nii",
+         "B20_1/B20_1_t1ce.nii+B20_1/B20_1_seg.nii"),
+        # the Medical Segmentation Decathlon, nnU-Net with two channels
+        ("imagesTr/l_1.nii.gz imagesTr/l_2.nii.gz labelsTr/l_1.nii.gz labelsTr/l_2.nii.gz",
+         "imagesTr/l_1.nii.gz+labelsTr/l_1.nii.gz imagesTr/l_2.nii.gz+labelsTr/l_2.nii.gz"),
+        ("imagesTr/x_1_0000.nii.gz imagesTr/x_1_0001.nii.gz labelsTr/x_1.nii.gz",
+         "imagesTr/x_1_0000.nii.gz+labelsTr/x_1.nii.gz"),
+        ("segments/p1/ct.nrrd segments/p1/mask.nrrd",
+         "segments/p1/ct.nrrd+segments/p1/mask.nrrd"),
+        ("p1/ct.nrrd p1/pet.nrrd p1/labels/x.nrrd", ""),
         ("a.nrrd b.nrrd c.seg.nrrd d.seg.nrrd", ""),
         ("a.nrrd a.txt notes.seg.txt", ""),
         (".hidden/a.nrrd .hidden/a.seg.nrrd", ""),
@@ -314,7 +336,7 @@ def test_pairs_are_told_by_their_names(tmp_path, scene, files, pairs):
     from DiffOSegTrainingLib.cases.FolderCases import casesIn
 
     for name in files.split():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
 
     if not pairs:
