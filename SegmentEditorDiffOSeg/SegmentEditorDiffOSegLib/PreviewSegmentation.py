@@ -4,6 +4,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from DiffOSegLib.scene.HiddenItems import enlist
 from DiffOSegLib.scene.SegmentVoxels import LABELMAP
 from DiffOSegLib.views import Shadows
 
@@ -48,6 +49,7 @@ class PreviewSegmentation:
         # a node that it does not list.
         node.GetSegmentation().AddSegment(_segment(self._labelmap, title, color), _SEGMENT_ID)
         slicer.mrmlScene.AddNode(node)
+        enlist(node)
         self._nodeID = node.GetID()
         _removePreviewsBut(node)
         node.SetAndObserveTransformNodeID(segmentationNode.GetTransformNodeID())

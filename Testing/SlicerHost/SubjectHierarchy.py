@@ -5,6 +5,8 @@ from typing import Any
 import slicer
 import vtk
 
+import SlicerHost
+
 PLUGINS = {  # the first class that fits owns the node
     "vtkMRMLLabelMapVolumeNode": "LabelMaps",
     "vtkMRMLVolumeNode": "Volumes",
@@ -29,6 +31,8 @@ class PluginHandler:
         def onNodeAdded(_scene: Any, _event: str, node: Any) -> None:
             if not scene.IsImporting():
                 self._add(node)
+            if node.IsA("vtkMRMLSegmentationNode"):
+                node.AddObserver(node.DisplayModifiedEvent, self._onDisplayModified)
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
         def onNodeAboutToBeRemoved(_scene: Any, _event: str, node: Any) -> None:
@@ -39,6 +43,15 @@ class PluginHandler:
         scene.AddObserver(scene.NodeAboutToBeRemovedEvent, onNodeAboutToBeRemoved)
         for event in (scene.EndImportEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent):
             scene.AddObserver(event, self._addMissing, 10.0)  # before the widgets look
+
+    def _onDisplayModified(self, node: Any, _event: str) -> None:
+        """Complain as Slicer's segmentations module does, in its error log."""
+        hierarchy = self.scene.GetSubjectHierarchyNode()
+        busy = self.scene.IsClosing() or self.scene.IsImporting()
+        if busy or node.GetScene() is None or hierarchy is None:
+            return
+        if not hierarchy.GetItemByDataNode(node):
+            SlicerHost.uncaught.append(f"{node.GetName()} has no subject hierarchy item")
 
     def _addMissing(self, *_: Any) -> None:
         if self.scene.IsBatchProcessing():

@@ -11,6 +11,7 @@ from typing import Any
 
 import slicer
 
+from ..scene.HiddenItems import enlist
 from ..scene.SegmentVoxels import LABELMAP
 
 PURPOSE = "DiffOSeg.View"  # the attribute that makes a node a shadow, and says what for
@@ -38,6 +39,7 @@ def cast(
     shadow.SetNodeReferenceID(_ORIGINAL, segmentationNode.GetID())
     _copy(segmentationNode, shadow)
     slicer.mrmlScene.AddNode(shadow)
+    enlist(shadow)
     follow(shadow)
     return shadow
 

@@ -273,11 +273,12 @@ def test_the_preview_is_in_no_list_and_in_no_saved_scene(makeStage, tmp_path):
 
     assert preview.GetHideFromEditors()
     assert preview.GetSegmentation().GetSegment("Preview").GetColor() == (0.0, 0.6, 0.5)
-    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
-    slicer.mrmlScene.Commit()
+    SlicerHost.saveScene(tmp_path / "scene.mrml")
     text = (tmp_path / "scene.mrml").read_text(encoding="utf-8")
     assert "DiffOSeg preview" not in text
     assert text.count("<SegmentationDisplay") == 1
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    assert hierarchy.GetItemByDataNode(preview)  # again, once it is saved
 
 
 def test_dragging_the_threshold_redraws_the_preview(makeStage):

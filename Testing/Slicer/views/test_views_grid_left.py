@@ -1,5 +1,7 @@
 """The grid leaves the reader's views as they were, and takes up what changes while it is shown."""
 
+import re
+
 import numpy as np
 import pytest
 import slicer
@@ -274,6 +276,9 @@ def test_a_scene_saved_with_the_grid_opens_as_before_it_where_the_extension_is_m
     assert f'currentViewArrangement="{layout}"' in text
     assert "KeptOutOfGrid" not in text
     assert "FormerLayout" not in text
+    listed = re.findall(r'dataNode="([^"]+)"', text)
+    assert listed
+    assert set(listed) <= set(re.findall(r'\sid="([^"]+)"', text))  # no item without its node
     assert views.gridShown
     assert seen() == shown
     views.leaveGrid()
