@@ -20,6 +20,8 @@ from effect_stage import (
     previewVoxels,
 )
 
+import SlicerHost
+
 RESULT = inScan(blob() > 0.5)
 SHARES = np.round(blob() * 8) / 8  # of eight drawings: many are the threshold itself
 SHARED = inScan(SHARES > 0.5)
