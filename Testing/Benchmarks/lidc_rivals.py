@@ -21,6 +21,7 @@ from lidc_strips import slices_of_strips
 from train_lidc import HELD_OUT, LEARNT_FROM
 
 from diffoseg.cohorts.order_statistics import OF_FOUR
+from diffoseg.comparison.outline import outline
 from diffoseg.comparison.overlap import overlap
 from diffoseg.evaluation.intervals import interval, patient_weights
 from diffoseg.evaluation.metrics import generalized_energy_distance
@@ -116,8 +117,13 @@ def _scored(
                 yield name, "medoid", float(overlap(typical[None], marked).dice().mean())
         for name, rival in rivals.items():
             if len(marked) > 1:
-                cut = rival.probability(image, CONSENSUS) > 0.5
-                yield name, "Dice", float(overlap(cut[None], marked).dice().mean())
+                drawing = _outline(rival.probability(image, CONSENSUS))
+                yield name, "Dice", float(overlap(drawing[None], marked).dice().mean())
+
+
+def _outline(probability: np.ndarray) -> np.ndarray:
+    """Return the outline given that something is there, for which the greatest value stands."""
+    return outline(np.minimum(probability / max(float(probability.max()), 1e-6), 1), 1.0)
 
 
 if __name__ == "__main__":
