@@ -16,7 +16,7 @@ whose reader is known to be breakable are not used at all.
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -66,6 +66,9 @@ _ASSUMED = (
     "The checkpoint does not record its intensity mapping from scans to 0..2; one is assumed.",
     "The checkpoint does not record its pixel spacing; 0.7 mm is assumed.",
 )
+
+_ZIP = b"PK\x03"
+_PICKLE = b"\x80\x02\x8a\x0a"  # protocol 2 and torch's magic number, in the legacy format
 
 _NUMPY_NAMES = (
     "numpy.ndarray",
@@ -176,6 +179,7 @@ def _read(path: Path) -> Any:
     if is_safetensors(path):
         return _tensors_of(path)
     _check_torch()
+    _require_pickle(path)
     try:
         with path.open("rb") as file, _only_numpy_remains():
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -187,6 +191,18 @@ def _read(path: Path) -> Any:
             f"{path.name}: cannot be read as a torch checkpoint; it is damaged or something else."
             " Copy it again from its source."
         ) from error
+
+
+def _require_pickle(path: Path) -> None:
+    """Refuse what torch never wrote, so that a picture is not said to try to run code."""
+    start = b""
+    with suppress(OSError), path.open("rb") as file:
+        start = file.read(len(_PICKLE))
+    if not start.startswith(_ZIP) and start != _PICKLE:
+        raise WeightsError(
+            f"{path.name}: is no torch checkpoint. Give the file that the training wrote, commonly"
+            " *.pt, *.pth or *.safetensors."
+        )
 
 
 def _tensors_of(path: Path) -> dict[str, Tensor]:

@@ -195,6 +195,15 @@ def test_a_safetensors_file_is_read_as_one(tmp_path):
         import_research_checkpoint(tmp_path / "cut.pt", image_channels=1)
 
 
+@pytest.mark.parametrize(
+    "start", [b"<!DOCTYPE html>", b"\x89PNG", bytes(128) + b"DICM", b"\x80\x04x"]
+)
+def test_what_torch_never_wrote_is_not_said_to_run_code(tmp_path, start):
+    (tmp_path / "ck.pt").write_bytes(start + bytes(range(256)) * 9)
+    with pytest.raises(WeightsError, match="is no torch checkpoint"):
+        import_research_checkpoint(tmp_path / "ck.pt", image_channels=1)
+
+
 def test_a_model_of_our_own_needs_no_import(a_checkpoint, tmp_path):
     model = import_research_checkpoint(a_checkpoint, image_channels=1)
     save_model(model, tmp_path / "own.safetensors")
