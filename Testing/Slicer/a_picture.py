@@ -27,11 +27,13 @@ def cutOff(frame: Any) -> list[str]:
     """Return the visible labels and buttons that have less room than their text needs."""
     shown = [w for w in frame.findChildren("QWidget") if w.isVisibleTo(frame)]
     texts = [w for w in shown if w.className() in ("QLabel", "QPushButton", "QCheckBox")]
-    return [
-        w.objectName
-        for w in texts
-        if w.text and w.width < (1 if getattr(w, "wordWrap", False) else w.sizeHint().width())
-    ]
+    return [w.objectName for w in texts if w.text and not _fits(w)]
+
+
+def _fits(widget: Any) -> bool:
+    if getattr(widget, "wordWrap", False):
+        return widget.width > 0 and widget.height >= widget.heightForWidth(widget.width)
+    return widget.width >= widget.sizeHint().width() and widget.height >= widget.sizeHint().height()
 
 
 def saveBesideViews(frame: Any, path: Path, scratch: Path) -> bool:

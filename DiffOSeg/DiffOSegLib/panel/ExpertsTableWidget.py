@@ -18,7 +18,7 @@ NOBODY = ("",)
 
 _SWATCH = 14  # pixels
 _VISIBLE_ROWS = 8
-_ROW_HEIGHT = 24  # pixels
+_PADDING = 8  # pixels above and below a row's text, together
 
 
 def swatch(color: Color) -> "qt.QIcon":
@@ -28,23 +28,28 @@ def swatch(color: Color) -> "qt.QIcon":
     return qt.QIcon(pixmap)
 
 
+def rowHeight(table: "qt.QTableWidget") -> int:
+    """Return the height of a row in pixels, as the font wants it, or the coloured square."""
+    return max(qt.QFontMetrics(table.font).height(), _SWATCH) + _PADDING
+
+
 def fitHeight(table: "qt.QTableWidget", headerRows: int) -> None:
     """Make a table as high as its rows, up to a few, so that it leaves no empty space."""
     rows = max(min(table.rowCount, _VISIBLE_ROWS), 1) + headerRows
-    table.setFixedHeight(rows * _ROW_HEIGHT + 2 * table.frameWidth)
+    table.setFixedHeight(rows * rowHeight(table) + 2 * table.frameWidth)
 
 
 def dress(table: "qt.QTableWidget", columns: int) -> None:
     """Give a table the panel's looks: no grid, no editing, no selection, rows of one height."""
     table.setColumnCount(columns)
     table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+    table.verticalHeader().setDefaultSectionSize(rowHeight(table))
     table.horizontalHeader().setStretchLastSection(True)
-    table.horizontalHeader().setFixedHeight(_ROW_HEIGHT)
+    table.horizontalHeader().setFixedHeight(rowHeight(table))
     table.setShowGrid(False)
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionMode(qt.QAbstractItemView.NoSelection)
-    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+    table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAsNeeded)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from diffoseg.errors import DiffOSegError
-from DiffOSegLib.panel.ExpertsTableWidget import dress
+from DiffOSegLib.panel.ExpertsTableWidget import dress, rowHeight
 from DiffOSegLib.panel.Sentences import asHtml
 
 from ..cases.CaseRows import CaseRow
@@ -20,8 +20,8 @@ from .DropWidget import DropWidget
 from .FilesWidget import FilesWidget
 from .Sentences import Checked, aboutCases, inWords, noCases, worst
 
-_ROW_HEIGHT, _INVITATION_HEIGHT, _SIGN_WIDTH = 24, 60, 24  # pixels
-_HIGHEST = 9 * _ROW_HEIGHT  # of the table: the header and eight rows
+_INVITATION_ROWS = 2.5  # as high as the words on how to add a case
+_MOST_ROWS = 9  # of the table's height: the header and eight rows
 _STATES = {  # a sign and its colour, told apart by either
     "unknown": ("\u2026", "#707070"),
     "fine": ("\u2714", "#1a7f37"),
@@ -98,12 +98,12 @@ class CasesWidget:
         header = table.horizontalHeader()
         for one in (header, table.verticalHeader()):
             one.setHighlightSections(False)
-        header.setMinimumSectionSize(_SIGN_WIDTH)
+        header.setMinimumSectionSize(rowHeight(table))
         header.setStretchLastSection(False)
         for column in range(1, len(titles)):
             header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(0, qt.QHeaderView.Fixed)
-        table.setColumnWidth(0, _SIGN_WIDTH)
+        table.setColumnWidth(0, rowHeight(table))
 
     def _line(self, row: CaseRow, checked: Checked) -> tuple[str, ...]:
         assert self._parameters is not None
@@ -141,9 +141,10 @@ class CasesWidget:
         table.setRowCount(max(count, 1))
         for header in (table.verticalHeader(), table.horizontalHeader()):
             header.setVisible(count > 0)
-        table.setRowHeight(0, _ROW_HEIGHT if count else _INVITATION_HEIGHT)
-        high = (count + 1) * _ROW_HEIGHT if count else _INVITATION_HEIGHT
-        table.setFixedHeight(min(high, _HIGHEST) + 2 * table.frameWidth)
+        row = rowHeight(table)
+        table.setRowHeight(0, row if count else round(_INVITATION_ROWS * row))
+        rows = min(count + 1, _MOST_ROWS) if count else _INVITATION_ROWS
+        table.setFixedHeight(round(rows * row) + 2 * table.frameWidth)
         if not count:
             self._invite()
 
