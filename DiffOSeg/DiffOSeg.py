@@ -47,14 +47,15 @@ class DiffOSeg(ScriptedLoadableModule):
             "<p>Experts of your own are taught in the module <b>DiffOSeg Training</b>, from a few"
             " of their cases, and are then listed here.</p>"
             "<p>Each drawing is predicted by a model in the style of an expert; no expert has seen"
-            " the scan. The model that comes with it was trained on synthetic phantoms: for"
-            " demonstration and testing, not for clinical use. Nothing leaves this computer.</p>"
+            " the scan. The model that comes with it has learnt from radiologists' drawings of lung"
+            " nodules (LIDC-IDRI): for research, not for clinical use. Nothing leaves this"
+            " computer.</p>"
         )
         self.parent.acknowledgementText = _(
             "The method is that of Zhang, Luo, Chen and Li: DiffOSeg: Omni Medical Image"
             " Segmentation via Multi-Expert Collaboration Diffusion Model, MICCAI 2025"
             ' (<a href="https://arxiv.org/abs/2507.13087">arXiv:2507.13087</a>). Please cite it'
-            " where you use this extension."
+            " where you use this extension, which is independent of its authors."
         )
 
 

@@ -44,7 +44,7 @@ class DiffOSegTraining(ScriptedLoadableModule):
             " the consensus on cases that were held out.</li></ol>"
             "<p>The new expert is then in the list of the module DiffOSeg. Nothing else changes:"
             " the consensus and all other experts draw exactly as before.</p>"
-            "<p>For demonstration and testing, not for clinical use. Nothing leaves this computer."
+            "<p>For research, not for clinical use. Nothing leaves this computer."
             " A file of an expert describes how a person draws: treat it as personal data.</p>"
         )
         self.parent.acknowledgementText = _(

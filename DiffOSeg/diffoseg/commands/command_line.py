@@ -121,7 +121,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="diffoseg",
         description="The consensus and every expert's own outline of a lesion, each with its"
-        " spread. For demonstration and testing, not for clinical use.",
+        " spread. For research, not for clinical use.",
     )
     parser.add_argument("--version", action="version", version=f"diffoseg {__version__}")
     group = parser.add_subparsers(metavar="COMMAND", required=True)

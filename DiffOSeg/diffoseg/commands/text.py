@@ -77,7 +77,7 @@ def expert_text(card: "ExpertCard") -> str:
             *lines,
             summary_of(told),
             "It describes how a person draws: treat it as personal data.",
-            "For demonstration and testing, not for clinical use.",
+            "For research, not for clinical use.",
         ]
     )
 

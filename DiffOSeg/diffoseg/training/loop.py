@@ -117,12 +117,17 @@ class Run(Generic[Network]):
         draw_curve(folder / CURVE, self.curve)
 
     def resume(self, folder: Path) -> None:
-        """Take up the run that ``folder`` holds; raises InputError if it is another one."""
+        """Take up the run that ``folder`` holds; raises InputError if it is another one.
+
+        A run that has ended can be given more iterations: its learning rate then goes on as if it
+        had been as long from the start.
+        """
         groups, facts = read_checkpoint(folder / CHECKPOINT)
         mine = {**asdict(self.settings), **self.identity}
         theirs = {**facts["settings"], **facts["identity"]}
         other = [name for name in sorted(mine | theirs) if mine.get(name) != theirs.get(name)]
-        if other:
+        ended = facts["iteration"] >= facts["settings"]["iterations"] < self.settings.iterations
+        if other and not (other == ["iterations"] and ended):
             raise InputError(
                 f"The output folder holds a training run with other settings ({', '.join(other)})."
                 " Use those to go on with it, or another folder to start anew."

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -20,10 +21,10 @@ from .ResumeWidget import ResumeWidget
 from .Sentences import nowListed, progress, result, runsOn, startToolTip, whatHinders
 
 _BAR = 1000  # steps of the progress bar
-_LOOKS = {  # of the result, dark on light in every theme; mixed ones look unproven
-    "use": "background-color: #dcefdc; color: #10300f;",
-    "like consensus": "background-color: #fdf0d0; color: #3a2a00;",
-    "unproven": "background-color: #e4e8f2; color: #10203a;",
+_LOOKS = {  # of the result, letters on ground, in every theme; mixed ones look unproven
+    "use": ("#10300f", "#dcefdc"),
+    "like consensus": ("#3a2a00", "#fdf0d0"),
+    "unproven": ("#10203a", "#e4e8f2"),
 }
 
 
@@ -211,7 +212,7 @@ class TrainingWidget:
         label = self._ui.resultLabel
         label.text = "\n".join(self._results)
         verdict = event.verdict if len(self._verdicts) == 1 else "unproven"
-        label.styleSheet = _LOOKS.get(verdict, "")
+        _paint(label, *_LOOKS.get(verdict, _LOOKS["unproven"]))
         label.visible = True
 
     def _asked(self) -> object:
@@ -256,3 +257,11 @@ class TrainingWidget:
         if not self._logic.description:
             return _("Finding out what this computer can compute on.")
         return runsOn(self._logic.description, self._logic.expectedSeconds())
+
+
+def _paint(label: "qt.QLabel", letters: str, ground: str) -> None:
+    palette = label.palette
+    palette.setColor(qt.QPalette.WindowText, qt.QColor(letters))
+    palette.setColor(qt.QPalette.Window, qt.QColor(ground))
+    label.setPalette(palette)
+    label.autoFillBackground = True

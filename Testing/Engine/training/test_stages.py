@@ -76,6 +76,16 @@ def test_other_settings_cannot_take_over_a_run(finished: Path):
         stage1(finished, replace(SETTINGS, batch=5))
 
 
+def test_a_run_that_has_ended_can_be_given_more_iterations(finished: Path, whole):
+    more = SETTINGS.iterations + SETTINGS.every
+    stage1(finished, replace(SETTINGS, iterations=more))
+    before, after = curve(whole[0]), curve(finished)
+    assert after[: len(before)] == before
+    assert after[-1]["iteration"] == more
+    with pytest.raises(InputError, match=r"other settings \(iterations\)"):
+        stage1(finished)
+
+
 def test_another_consensus_strategy_cannot_take_over_a_run(finished: Path):
     with pytest.raises(InputError, match="consensus strategy"):
         stage1(finished, strategy="level")
