@@ -158,12 +158,27 @@ def cohort_phantom(arguments: Namespace) -> None:
     from ..cohorts.folder import write_cohort
     from ..cohorts.phantom import PhantomCohort
 
+    _require_phantoms(arguments.out)
     cohort = PhantomCohort(seed=arguments.seed, cases=arguments.cases, kind=arguments.kind)
     with Progress() as progress:
         write_cohort(
             arguments.out, _counted(cohort, len(cohort), progress, "Drawing phantoms"), cohort.panel
         )
     print(f"Wrote {len(cohort)} cases drawn by {', '.join(cohort.panel.names)}.")
+
+
+def _require_phantoms(folder: Path) -> None:
+    """Refuse a folder with an index of anything else: it would be replaced."""
+    from ..cohorts.folder import INDEX, read_cohort
+
+    if not (folder / INDEX).exists():
+        return
+    try:
+        phantoms = all(entry.name.startswith("phantom-") for entry in read_cohort(folder).entries)
+    except InputError:
+        phantoms = False
+    if not phantoms:
+        raise InputError(f"The folder holds an {INDEX} that is not of phantoms. Give another one.")
 
 
 def cohort_lidc(arguments: Namespace) -> None:

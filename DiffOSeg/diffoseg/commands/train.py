@@ -33,6 +33,7 @@ def stage1(arguments: Namespace) -> None:
     from ..training.prepare import prepare
     from ..training.stage1 import train_consensus
 
+    _require_own(arguments.out)
     cohort = _cohort(arguments)
     metadata = _metadata_for(cohort[0], arguments)
     sizes = published_config if arguments.network == "published" else compact_config
@@ -58,6 +59,7 @@ def fast(arguments: Namespace) -> None:
     from ..training.fast import STEPS, train_fast
     from ..training.prepare import prepare
 
+    _require_own(arguments.out)
     cohort = _cohort(arguments, readers_too=True)
     laws = _named_experts(cohort)
     metadata = replace(_metadata_for(cohort[0], arguments), kind="fast", steps=STEPS)
@@ -87,6 +89,7 @@ def stage2(arguments: Namespace) -> None:
     from ..training.prepare import SPLIT, prepare
     from ..training.stage2 import train_personal
 
+    _require_own(arguments.out)
     base = load_model(arguments.start)
     # The patients that stage 1 held out stay held out.
     first = Path(arguments.start).parent
@@ -221,6 +224,17 @@ def _cohort(arguments: Namespace, *, readers_too: bool = False) -> "Sequence[Cas
             f" {ORDER_STATISTICS}"
         )
     return cohort
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a folder whose model no training made that is there: it would be replaced."""
+    from ..training.run_files import CHECKPOINT
+
+    if (folder / MODEL_FILE).exists() and not (folder / CHECKPOINT).exists():
+        raise InputError(
+            f"The output folder holds a {MODEL_FILE} that no training there has made. Give another"
+            " folder."
+        )
 
 
 def _mask_distance(slices: "SliceSet", named: int) -> float:
