@@ -131,6 +131,7 @@ def _known(path: Path, asked: Mapping[str, Any]) -> dict[str, CaseScores]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
+            _require_free(path.parent)
             _append(path, asked)
             return {}
         first, *lines = _lines(path)
@@ -143,6 +144,16 @@ def _known(path: Path, asked: Mapping[str, Any]) -> dict[str, CaseScores]:
             " another folder."
         )
     return known
+
+
+def _require_free(folder: Path) -> None:
+    """Refuse a folder with files of our names that no evaluation there has made."""
+    for name in (CASES, SLICES, MARKDOWN, HTML):
+        if (folder / name).exists():
+            raise InputError(
+                f"{folder.name} holds a file {name} that no evaluation there has made. Give another"
+                " folder."
+            )
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

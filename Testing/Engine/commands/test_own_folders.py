@@ -31,3 +31,15 @@ def test_a_model_that_no_training_there_has_made_stays(tmp_path, capsys, stage):
     assert main([*command, "--iterations", "1"]) == 2
     assert "that no training there has made" in capsys.readouterr().err
     assert (tmp_path / "model.safetensors").read_text() == MINE
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "slices.csv", "evaluation.md", "evaluation.html"])
+def test_files_that_no_evaluation_there_has_made_stay(tmp_path, capsys, name):
+    cohort, out = tmp_path / "cohort", tmp_path / "out"
+    assert main(["cohort", "phantom", str(cohort), "--cases", "1"]) == 0
+    out.mkdir()
+    (out / name).write_text(MINE)
+    command = ["evaluate", "diffoseg-phantom", str(cohort), "--samples", "2", "--out", str(out)]
+    assert main(command) == 2
+    assert "no evaluation there has made" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, MINE)]
