@@ -1,8 +1,10 @@
 """Stand-ins for the widgets of CTK that modules use, as the module `ctk`."""
 
+import math
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -137,7 +139,7 @@ class SliderBase(qt.QWidget):
 
     def _onValue(self, value: float) -> None:
         span = self._box.maximum - self._box.minimum
-        place = (value - self._box.minimum) / span if span else 0
+        place = (value - self._box.minimum) / span if 0 < span < math.inf else 0
         self._slider.setValue(round(self.STEPS * place))
         self.valueChanged.emit(value)
 
@@ -259,12 +261,25 @@ class ctkPathLineEdit(qt.QWidget):
 
 
 @widget
+class ctkDirectoryButton(qt.QPushButton):
+    directoryChanged = Signal(str)
+
+    def setDirectory(self, path: str) -> None:
+        """Take a folder; another one is kept as its absolute path."""
+        if Path(path).resolve() != Path(self.directory).resolve():
+            self._directory = str(Path(path).resolve())
+            self.directoryChanged.emit(self._directory)
+
+    directory = Property(str, lambda self: vars(self).get("_directory", "."), setDirectory)
+
+
+@widget
 class ctkColorPickerButton(qt.QPushButton):
     colorChanged = Signal(qt.QColor)
 
     def setColor(self, color: Any) -> None:
         if color != self.color:
-            self._color = qt.QColor(color)
+            self._color = color if isinstance(color, qt.QColor) else qt.QColor(color)
             self.colorChanged.emit(self._color)
 
     color = Property(qt.QColor, lambda self: vars(self).get("_color", qt.QColor("black")), setColor)
@@ -312,7 +327,6 @@ def _plain(name: str, base: type) -> None:
 
 _plain("ctkCheckBox", qt.QCheckBox)
 _plain("ctkCheckablePushButton", qt.QPushButton)
-_plain("ctkDirectoryButton", qt.QPushButton)
 _plain("ctkMenuButton", qt.QPushButton)
 _plain("ctkPushButton", qt.QPushButton)
 _plain("ctkExpandableWidget", qt.QFrame)

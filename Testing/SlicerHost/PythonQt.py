@@ -56,8 +56,19 @@ def install() -> types.ModuleType:
     _makeConnections()
     _makeAttributes(classes)
     _makeMethods()
+    _takeNumbersAsEnums()
     sys.modules["qt"] = qt
     return qt
+
+
+def _takeNumbersAsEnums() -> None:
+    """Let a color's name() take its format as a number, as PythonQt does of every enum."""
+    plain = QtGui.QColor.name
+
+    def name(color: Any, form: Any = QtGui.QColor.NameFormat.HexRgb) -> str:
+        return plain(color, QtGui.QColor.NameFormat(form))
+
+    QtGui.QColor.name = name
 
 
 def _makeProperties(cls: type) -> None:
