@@ -16,29 +16,31 @@ from ..errors import InputError
 
 @contextmanager
 def readable_name(path: Path) -> Iterator[str]:
-    """Yield a name under which any library can read a file: its own, or that of a link to it.
+    """Yield a name under which any library can read a file: its own, or one through a link.
 
+    Where its own name is plain the link is to its folder, so that what lies beside it is found.
     Raises InputError where a link would be needed and none can be made.
     """
-    if _is_plain(path):
+    if _is_plain(path.absolute()):
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="diffoseg-") as folder:
-        link = Path(folder, f"file{_plain_suffix(path)}")
+        beside = _is_plain(Path(path.name))
+        link = Path(folder, "folder" if beside else f"file{_plain_suffix(path)}")
         try:
-            link.symlink_to(path.absolute())
+            link.symlink_to(path.absolute().parent if beside else path.absolute())
         except OSError:
             raise InputError(
                 f"The name or folder of {shown_name(path)} holds signs that cannot be read. Rename"
                 " it with plain letters."
             ) from None
-        yield str(link)
+        yield str(link / path.name if beside else link)
 
 
 @contextmanager
 def writable_name(path: Path) -> Iterator[str]:
     """Yield a name under which any library can write what is then at ``path``."""
-    if _is_plain(path):
+    if _is_plain(path.absolute()):
         yield str(path)
         return
     with tempfile.TemporaryDirectory(prefix="diffoseg-") as folder:
@@ -54,7 +56,7 @@ def shown_name(path: Path) -> str:
 
 def _is_plain(path: Path) -> bool:
     try:
-        str(path.absolute()).encode("utf-8")
+        str(path).encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True

@@ -42,6 +42,14 @@ def test_a_scan_of_any_name_is_written_and_read(folder, suffix):
     np.testing.assert_array_equal(read_volume(path).array, VOXELS)
 
 
+def test_a_header_finds_its_voxels_in_a_folder_of_any_name(folder, tmp_path):
+    (tmp_path / "plain").mkdir()
+    write_image(image_of(VOXELS, GRID), tmp_path / "plain" / "scan.nhdr")
+    for path in (tmp_path / "plain").iterdir():
+        path.rename(folder / path.name)
+    np.testing.assert_array_equal(read_volume(folder / "scan.nhdr").array, VOXELS)
+
+
 def test_a_series_of_any_name_is_read(folder):
     for number, path in enumerate(write_dicom_series(Volume(VOXELS, GRID), folder / "series")):
         path.rename(folder / f"{folder.name}{number}.dcm")
