@@ -57,6 +57,15 @@ class DiffOSeg(ScriptedLoadableModule):
             ' (<a href="https://arxiv.org/abs/2507.13087">arXiv:2507.13087</a>). Please cite it'
             " where you use this extension, which is independent of its authors."
         )
+        slicer.app.connect("startupCompleted()", self.registerSampleData)
+
+    def registerSampleData(self):
+        """Offer a phantom in the module Sample Data, once all modules are there."""
+        if whySlicerIsTooOld():
+            return
+        from DiffOSegLib.scene import SamplePhantom
+
+        SamplePhantom.register(self.resourcePath("Icons/DiffOSeg.png"))
 
 
 class DiffOSegWidget(ScriptedLoadableModuleWidget):
