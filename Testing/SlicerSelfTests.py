@@ -22,11 +22,12 @@ def runAll() -> bool:
 
 def _passed(name: str) -> bool:
     started = time.monotonic()
-    try:
-        slicer.selfTests[name]()
-    except KeyError:
+    test = getattr(slicer, "selfTests", {}).get(name)
+    if test is None:
         print(f"{name}: not loaded")
         return False
+    try:
+        test()
     except Exception as error:
         traceback.print_exc()
         print(f"{name}: failed ({type(error).__name__}: {' '.join(str(error).split())})")
