@@ -221,9 +221,7 @@ def _isBare(cls: type) -> bool:
 
 def _setAttribute(instance: Any, name: str, value: Any) -> None:
     cls = type(instance)
-    foreign = isinstance(value, np.generic) and not isinstance(value, (float, str))
-    if foreign and _isBare(cls):
-        raise ValueError(f"'{name}' takes a plain value: PythonQt converts no {type(value)}")
+    value = _converted(instance, name, value)
     known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     if isinstance(known, QtCore.Property):
         if known.fset is None:
@@ -242,6 +240,20 @@ def _setAttribute(instance: Any, name: str, value: Any) -> None:
             f"'{name}' does not exist on {cls.__name__} and creating new attributes on C++ objects"
             " is not allowed"
         )
+
+
+def _converted(instance: Any, name: str, value: Any) -> Any:
+    """Return a value as PythonQt hands it to a Qt property: numbers by its rules, None as text."""
+    meta = instance.metaObject()
+    index = meta.indexOfProperty(name)
+    kind = meta.property(index).typeName() if index >= 0 else ""
+    if kind == "QString" and value is None:
+        return "None"
+    if kind == "int" and isinstance(value, np.float64):
+        raise AttributeError(f"'{name}' is an int: PythonQt makes none of a numpy.float64")
+    if kind == "int" and isinstance(value, (float, np.number, np.bool_)):
+        return int(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _getAttribute(instance: Any, name: str) -> Any:

@@ -45,12 +45,31 @@ def test_misspelled_properties_are_refused(scene: Any, kind: str) -> None:
         cls().enabeld  # noqa: B018
 
 
-def test_numpys_numbers_are_not_converted(scene: Any) -> None:
+@pytest.mark.parametrize("number", [np.int64(3), np.float32(3.7), np.int8(3), 3.7])
+def test_numbers_are_truncated_where_a_property_is_an_int(scene: Any, number: Any) -> None:
     box = qt.QSpinBox()
-    with pytest.raises(ValueError, match="plain value"):
-        box.value = np.int64(3)
-    box.value = int(np.int64(3))
+    box.value = number
     assert box.value == 3
+
+
+def test_a_double_of_numpys_is_no_int(scene: Any) -> None:
+    box = qt.QSpinBox()
+    with pytest.raises(AttributeError, match="float64"):
+        box.value = np.float64(3)
+    double = qt.QDoubleSpinBox()
+    double.value = np.float64(3.5)
+    assert double.value == 3.5
+
+
+def test_numpys_truth_is_one(scene: Any) -> None:
+    box = qt.QCheckBox()
+    box.checked = np.bool_(True)
+    assert box.checked is True
+
+
+def test_no_text_is_the_word_none(label: Any) -> None:
+    label.text = None
+    assert label.text == "None"
 
 
 def test_methods_cannot_be_overwritten(label: Any) -> None:
