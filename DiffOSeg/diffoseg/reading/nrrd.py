@@ -8,8 +8,6 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import InputError
 from ..files.names import readable_name
 from ..files.values import one_line
@@ -34,10 +32,12 @@ def read_nrrd(path: Path, components: bool) -> StoredImage:
         InputError: damaged, not 3D, in colour, voxels in another folder, an encoding that cannot be
             read, an axis without a direction, sheared axes, or a unit that is not mm.
     """
+    import SimpleITK as sitk  # noqa: N813
+
     header = TextHeader(path, ":=?", rb"^\r?\n")
     _require_readable(header)
     image = _by_itk(path, header, components)
-    array = _array_of(image)
+    array = sitk.GetArrayFromImage(image)
     if array.ndim == 4 and not components:  # an axis of one value, as lists of one have
         array = array[..., 0]
     return StoredImage(array, geometry_of(image), _facts(header), _notes(header))
@@ -97,12 +97,6 @@ def _without_time(image: "sitk.Image") -> "sitk.Image":
     if len(size) == 3:
         return image
     return sitk.Extract(image, [*size[:3], *([0] * (len(size) - 3))])
-
-
-def _array_of(image: "sitk.Image") -> np.ndarray:
-    import SimpleITK as sitk  # noqa: N813
-
-    return sitk.GetArrayFromImage(image)
 
 
 def _facts(header: TextHeader) -> dict[str, str]:

@@ -213,6 +213,21 @@ def test_series_of_one_size_are_told_apart(tmp_path):
     )
 
 
+def test_a_folder_of_nothing_but_damage_says_so(tmp_path):
+    for path in a_series(tmp_path):
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match="8 files that may be slices cannot be read"):
+        read_volume(tmp_path)
+
+
+def test_frames_that_are_not_all_there_are_refused(tmp_path):
+    path = tmp_path / "enhanced.dcm"
+    an_enhanced_file(path)
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(InputError, match=r"enhanced\.dcm is damaged"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("as_folder", [False, True])
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
 def test_frames_of_an_enhanced_image_lie_where_they_say(tmp_path, order, as_folder):

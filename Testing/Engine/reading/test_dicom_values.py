@@ -211,3 +211,25 @@ def test_a_slope_that_means_nothing_is_refused(tmp_path, text):
     with_text(paths[1], "RescaleSlope", text)
     with pytest.raises(InputError, match=r"slice_0002.dcm does not say clearly how its values"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless, DeflatedExplicitVRLittleEndian],
+)
+def test_every_native_encoding_is_its_values(tmp_path, syntax):
+    paths = a_series(tmp_path / "a")
+    plain = read_volume(tmp_path / "a").array
+    for path in paths:
+        dataset = pydicom.dcmread(path)
+        if syntax == RLELossless:
+            dataset.compress(RLELossless)
+        elif syntax == ExplicitVRBigEndian:
+            dataset.PixelData = dataset.pixel_array.astype(">i2").tobytes()
+        dataset.file_meta.TransferSyntaxUID = syntax
+        little = syntax != ExplicitVRBigEndian
+        implicit = syntax == ImplicitVRLittleEndian
+        pydicom.dcmwrite(
+            path, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=True
+        )
+    np.testing.assert_array_equal(read_volume(tmp_path / "a").array, plain)
