@@ -14,6 +14,7 @@ from ..space.geometry import Box, Geometry
 from ..space.mask_values import marked_by
 from ..space.same_grid import SharedGrid
 from ..space.volume import Volume
+from .dicom_seg import DicomSegments
 from .image_file import is_image_file, read_image
 from .segments import holds_segments, read_segments
 
@@ -67,6 +68,8 @@ def _marked(path: Path, chosen: str, volume: Volume) -> tuple[np.ndarray, Geomet
     """Return what a mask file marks, and its grid; refuses what needs a note, unheard here."""
     if holds_segments(path):
         found, grid = read_segments(path)
+        if isinstance(found, DicomSegments) and found.notes:
+            raise _fractions(path)
         if chosen and chosen not in found:
             listed = ", ".join(map(one_line, list(found)[:_MOST_LISTED]))
             raise InputError(f"{path.name} has no segment {one_line(chosen)}. It has: {listed}.")
@@ -74,10 +77,14 @@ def _marked(path: Path, chosen: str, volume: Volume) -> tuple[np.ndarray, Geomet
     image = read_image(path)
     mask, note = marked_by(image.array, path.name, chosen)
     if note:
-        raise InputError(f"{path.name} holds fractions. Give a mask of one label on 0.")
+        raise _fractions(path)
     if image.notes and SharedGrid.of(volume.geometry, image.geometry) is None:
         raise InputError(f"{image.notes[0]} Save it again on the scan's voxels.")
     return mask, image.geometry
+
+
+def _fractions(path: Path) -> InputError:
+    return InputError(f"{path.name} holds fractions. Give a mask of one label on 0.")
 
 
 def _box_of_roi(path: Path) -> Box:

@@ -11,6 +11,8 @@ from slicer.util import arrayFromVolume, loadSegmentation, loadVolume
 
 from diffoseg.cohorts.datalist import DataEntry
 from diffoseg.errors import InputError
+from diffoseg.reading.dicom_files import is_dicom as isDicom
+from diffoseg.reading.image_file import is_image_file as isImageFile
 from diffoseg.space.geometry import Box
 from diffoseg.space.mask_values import is_label as isLabel
 from diffoseg.space.mask_values import marked_by
@@ -98,12 +100,7 @@ def _drawn(
 
 
 def _volume(path: Path) -> "slicer.vtkMRMLScalarVolumeNode":
-    if path.is_dir():
-        raise InputError(
-            _("{name} is a folder. Import it in Slicer's DICOM module first.").format(
-                name=path.name
-            )
-        )
+    _requireNoDicom(path)
     node = loadVolume(str(path), {"show": False})
     try:
         checkVolume(node)
@@ -113,9 +110,18 @@ def _volume(path: Path) -> "slicer.vtkMRMLScalarVolumeNode":
     return node
 
 
+def _requireNoDicom(path: Path) -> None:
+    """Refuse what Slicer's volume readers would place or scale otherwise than its DICOM module."""
+    if path.is_dir() or (not isImageFile(path) and isDicom(path)):
+        raise InputError(
+            _("{name} is DICOM. Import it in Slicer's DICOM module first.").format(name=path.name)
+        )
+
+
 def _segmentation(path: Path, labels: Sequence[str]) -> "slicer.vtkMRMLSegmentationNode":
     if path.name.lower().endswith((".seg.nrrd", ".seg.nhdr")):
         return loadSegmentation(str(path))
+    _requireNoDicom(path)
     maskNode = loadVolume(str(path), {"show": False})
     try:
         return _fromMask(maskNode, path, labels or [""])

@@ -116,6 +116,8 @@ def test_fractions_are_cut_at_one_half_and_that_is_said(tmp_path, scan, syntax):
     found, grid = read_dicom_seg(path)
     assert found.notes == ("s.dcm holds fractions; what exceeds one half is marked.",)
     volume = read_volume(folder)
+    with pytest.raises(InputError, match=r"s\.dcm holds fractions"):
+        read_region(path, volume)  # where nobody would hear the note
     assert on_scan(found["Lesion"], grid, volume) == points(pixels > 0.5, volume)
 
 

@@ -364,6 +364,20 @@ def test_files_that_cannot_be_read_are_left_out_in_words(logic, tmp_path):
     assert str(tmp_path) not in note
 
 
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_a_dicom_file_in_a_list_is_to_be_imported_first(logic, tmp_path, key):
+    a_scan_file(tmp_path / "one.nrrd")
+    a_mask_file(tmp_path / "mask.nrrd")
+    (tmp_path / "seg.dcm").write_bytes(bytes(128) + b"DICM")
+    entry = {"image": "one.nrrd", "label": "mask.nrrd"} | {key: "seg.dcm"}
+    (tmp_path / "list.json").write_text(json.dumps({"expert": "Ann", "training": [entry]}))
+
+    heard = done(logic, logic.addFromList, tmp_path / "list.json")
+
+    assert not logic.rows()
+    assert "seg.dcm is DICOM. Import it in Slicer's DICOM module first." in heard.notes[0]
+
+
 def test_each_lesion_of_a_mask_is_a_case_and_no_list_makes_it_twice(logic, tmp_path):
     a_scan_file(tmp_path / "one.nrrd")
     a_mask_file(tmp_path / "mask.nrrd")
